@@ -1,0 +1,151 @@
+"""What this project checks, one session each: `nox --list` shows them, `nox` runs the first four.
+
+Needs Python 3.11 or later and nox. Each session makes its own environment with pip, at the
+versions of constraints.txt; `nox -R` uses the environments that are there already.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 11):
+    sys.exit(
+        "Unrolled needs Python 3.11 or later, and this is Python %d.%d: install a newer one and "
+        "start nox with it, for example `python3.11 -m nox`." % sys.version_info[:2]
+    )
+
+import nox
+import nox.command
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["lint", "tests", "doctest", "docs"]
+
+ROOT = Path(__file__).parent
+BUILD = ROOT / "docs" / "_build"
+SITE = BUILD / "html"
+SCREENSHOTS = BUILD / "screenshots"
+SPHINX = ["-n", "-W", "--keep-going", "-d", str(BUILD / "doctrees")]
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str, package: bool = True) -> None:
+    """Install dependency groups and, with `package`, the package, at the tested versions."""
+    constraints = ("-c", "constraints.txt")
+    if package:
+        try:
+            session.install(*constraints, "torch")
+        except nox.command.CommandFailed:
+            session.error(
+                "pip could not install the torch of constraints.txt for Python "
+                f"{sys.version_info[0]}.{sys.version_info[1]} on {sys.platform}: use a Python that "
+                "PyTorch has wheels for (3.11 to 3.14) and see 'CPU-only PyTorch' in README.md."
+            )
+    session.install(*constraints, *nox.project.dependency_groups(PROJECT, *groups))
+    if package:
+        session.install(*constraints, "--no-deps", "-e", ".")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format, lint, types, spelling and the workflow files against their schemas."""
+    install(session, "lint", "test", "docs", "browser")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy")
+    session.run("codespell")
+    session.run("check-jsonschema", "--builtin-schema", "vendor.readthedocs", ".readthedocs.yaml")
+    session.run(
+        "check-jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+        *map(str, sorted(ROOT.glob(".github/workflows/*.yml"))),
+    )
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests with branch coverage; arguments after -- go to pytest."""
+    install(session, "test")
+    coverage = [] if session.posargs else ["--cov", "--cov-report=term"]
+    session.run("pytest", *coverage, *session.posargs)
+
+
+@nox.session
+def doctest(session: nox.Session) -> None:
+    """Run every example in docstrings, in the README and in code blocks of pages."""
+    install(session, "test")
+    session.run("pytest", "-c", "pyproject.toml", "src", "README.md", "docs", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site, every warning an error; prints where it is."""
+    install(session, "docs")
+    # Doctrees go too: Sphinx does not repeat the warnings of pages that it does not read again.
+    for folder in (SITE, BUILD / "doctrees"):
+        shutil.rmtree(folder, ignore_errors=True)
+    session.run("sphinx-build", *SPHINX, "-b", "html", "docs", str(SITE), *session.posargs)
+    print(f"The site is built: open {SITE / 'index.html'}")
+
+
+@nox.session
+def live(session: nox.Session) -> None:
+    """Serve the site, rebuild and reload it while you edit."""
+    install(session, "docs")
+    session.run(
+        "sphinx-autobuild",
+        *("-n", "-d", str(BUILD / "doctrees")),
+        *("--watch", "src", "--open-browser", "--port=0"),
+        *("--ignore", "*/_build/*", "--ignore", "*/jupyter_execute/*"),
+        "docs",
+        str(SITE),
+        *session.posargs,
+    )
+
+
+@nox.session
+def linkcheck(session: nox.Session) -> None:
+    """Ask every link on the site whether it still leads somewhere; needs the network."""
+    install(session, "docs")
+    session.run("sphinx-build", *SPHINX, "-b", "linkcheck", "docs", str(BUILD / "linkcheck"))
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Look at the built site in headless Chromium: run `nox -s docs` first."""
+    if not (SITE / "index.html").exists():
+        session.error("There is no built site to look at: run `nox -s docs` first.")
+    install(session, "browser", package=False)
+    script = "docs/_scripts/check_browser.py"
+    session.run("python", script, str(SITE), str(SCREENSHOTS), *session.posargs)
+    print(f"The screenshots are in {SCREENSHOTS}")
+
+
+@nox.session
+def resized(session: nox.Session) -> None:
+    """Change the sizes of the worked example in its one place and build the site again."""
+    install(session, "docs")
+    copy = Path(session.create_tmp()) / "unrolled"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "_build"))
+    example = copy / "src" / "unrolled" / "example.py"
+    text = example.read_text()
+    for old, new in (("N = 3", "N = 4"), ("L = 5", "L = 6"), ("H_in = 10", "H_in = 7")):
+        session.log(f"{old} becomes {new}")
+        text = text.replace(f"\n{old} ", f"\n{new} ")
+    example.write_text(text.replace("\nH_out = 20 ", "\nH_out = 12 "))
+    with session.chdir(copy):
+        session.run("sphinx-build", *SPHINX[:-2], "docs", "html", env={"PYTHONPATH": "src"})
+    stale = [
+        page.name
+        for page in (copy / "html").rglob("*.html")
+        if "(3, 5, 10)" in page.read_text() and page.name != "claims.html"
+    ]
+    if stale:
+        session.error(f"Pages with the old sizes: {', '.join(stale)}")
+
+
+if os.environ.get("CI"):
+    nox.options.error_on_missing_interpreters = True

@@ -1,0 +1,547 @@
+"""Constructor arguments in, every shape out: parameters, input, states and output.
+
+Pure Python. The rules are those of ``torch.nn.RNNBase.__init__`` and of the section "Inputs" and
+"Outputs" in the docstrings of `torch.nn.RNN`, `torch.nn.LSTM` and `torch.nn.GRU`.
+
+Sizes, as on every page: ``L`` time steps, ``N`` sequences in a batch, ``H_in`` input features,
+``H_out`` features of the hidden state, ``D`` directions.
+"""
+
+import math
+import numbers
+import operator
+from typing import TypeAlias
+
+__all__ = [
+    "GATES",
+    "Shape",
+    "cell_state_shape",
+    "check_arguments",
+    "gate_size",
+    "hidden_state_shape",
+    "input_shape",
+    "layer_input_size",
+    "num_directions",
+    "output_shape",
+    "parameter_count",
+    "parameter_name",
+    "parameter_shapes",
+    "real_hidden_size",
+]
+
+Shape: TypeAlias = tuple[int, ...]
+
+GATES: dict[str, tuple[str, ...]] = {
+    "RNN_TANH": ("h",),
+    "RNN_RELU": ("h",),
+    "LSTM": ("i", "f", "g", "o"),
+    "GRU": ("r", "z", "n"),
+}
+"""The blocks of ``hidden_size`` rows in each weight and bias, top to bottom, by mode.
+
+A plain RNN has one block: the hidden state itself."""
+
+
+def gate_size(mode: str, hidden_size: int) -> int:
+    """Count the rows of ``weight_ih``, ``weight_hh`` and both biases.
+
+    Parameters
+    ----------
+    mode : str
+        ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``.
+    hidden_size : int
+        Features of one gate.
+
+    Returns
+    -------
+    int
+        ``hidden_size`` times the number of gates: 1, 1, 4 or 3.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is none of the four.
+
+    Notes
+    -----
+    Source: ``gate_size`` in ``torch.nn.RNNBase.__init__``.
+
+    Examples
+    --------
+    >>> [gate_size(mode, 20) for mode in ("RNN_TANH", "RNN_RELU", "GRU", "LSTM")]
+    [20, 20, 60, 80]
+    """
+    _check_mode(mode)
+    return len(GATES[mode]) * hidden_size
+
+
+def real_hidden_size(hidden_size: int, proj_size: int = 0) -> int:
+    """Count the features of the hidden state, ``H_out``.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Features of one gate, and of the cell state.
+    proj_size : int, default 0
+        Features after the projection of an LSTM; 0 is no projection.
+
+    Returns
+    -------
+    int
+        `proj_size` if there is a projection, otherwise `hidden_size`.
+
+    Notes
+    -----
+    Source: ``real_hidden_size`` in ``torch.nn.RNNBase.__init__``.
+
+    Examples
+    --------
+    >>> real_hidden_size(20), real_hidden_size(20, proj_size=7)
+    (20, 7)
+    """
+    return proj_size if proj_size > 0 else hidden_size
+
+
+def num_directions(bidirectional: bool) -> int:
+    """Count the directions, ``D``: 2 if `bidirectional`, otherwise 1.
+
+    Parameters
+    ----------
+    bidirectional : bool
+        Whether each layer also runs from the last time step to the first.
+
+    Returns
+    -------
+    int
+        1 or 2.
+
+    Examples
+    --------
+    >>> num_directions(False), num_directions(True)
+    (1, 2)
+    """
+    return 2 if bidirectional else 1
+
+
+def layer_input_size(
+    layer: int,
+    input_size: int,
+    hidden_size: int,
+    bidirectional: bool = False,
+    proj_size: int = 0,
+) -> int:
+    """Count the features that enter a layer.
+
+    Parameters
+    ----------
+    layer : int
+        Which layer, from 0.
+    input_size, hidden_size : int
+        Constructor arguments.
+    bidirectional : bool, default False
+        Constructor argument.
+    proj_size : int, default 0
+        Constructor argument.
+
+    Returns
+    -------
+    int
+        `input_size` for layer 0; for the others the features that the layer below puts out,
+        ``D * H_out``.
+
+    Notes
+    -----
+    Source: ``layer_input_size`` in ``torch.nn.RNNBase.__init__``.
+
+    Examples
+    --------
+    >>> [layer_input_size(layer, 10, 20, bidirectional=True) for layer in range(3)]
+    [10, 40, 40]
+    """
+    if layer == 0:
+        return input_size
+    return real_hidden_size(hidden_size, proj_size) * num_directions(bidirectional)
+
+
+def parameter_name(kind: str, layer: int, direction: int = 0) -> str:
+    """Name a parameter as PyTorch does.
+
+    Parameters
+    ----------
+    kind : str
+        ``"weight_ih"``, ``"weight_hh"``, ``"bias_ih"``, ``"bias_hh"`` or ``"weight_hr"``.
+    layer : int
+        Which layer, from 0.
+    direction : int, default 0
+        0 runs forward in time, 1 backward.
+
+    Returns
+    -------
+    str
+        Its name in ``state_dict``.
+
+    Examples
+    --------
+    >>> parameter_name("weight_hh", 0), parameter_name("bias_ih", 1, direction=1)
+    ('weight_hh_l0', 'bias_ih_l1_reverse')
+    """
+    return f"{kind}_l{layer}" + ("_reverse" if direction else "")
+
+
+def parameter_shapes(
+    mode: str,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    bias: bool = True,
+    bidirectional: bool = False,
+    proj_size: int = 0,
+) -> dict[str, Shape]:
+    """List the name and shape of every parameter, in the order in which PyTorch registers them.
+
+    Parameters
+    ----------
+    mode : str
+        ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``.
+    input_size, hidden_size : int
+        Features of the input and of one gate.
+    num_layers : int, default 1
+        Layers on top of each other.
+    bias : bool, default True
+        Whether there are ``bias_ih`` and ``bias_hh``.
+    bidirectional : bool, default False
+        Whether each layer has a second set of parameters, for the reverse direction.
+    proj_size : int, default 0
+        Features after the projection (LSTM only); 0 is no projection.
+
+    Returns
+    -------
+    dict of str to tuple of int
+        Shapes by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what ``torch.nn`` refuses, see `check_arguments`.
+
+    Notes
+    -----
+    Weights are stored ``(out, in)``, as in `torch.nn.Linear`. Source: the two loops, over layers
+    and directions, in ``torch.nn.RNNBase.__init__``.
+
+    Examples
+    --------
+    >>> for name, shape in parameter_shapes("RNN_TANH", 10, 20).items():
+    ...     print(name, shape)
+    weight_ih_l0 (20, 10)
+    weight_hh_l0 (20, 20)
+    bias_ih_l0 (20,)
+    bias_hh_l0 (20,)
+    """
+    check_arguments(
+        mode,
+        input_size,
+        hidden_size,
+        num_layers,
+        bias=bias,
+        bidirectional=bidirectional,
+        proj_size=proj_size,
+    )
+    gates = gate_size(mode, hidden_size)
+    H_out = real_hidden_size(hidden_size, proj_size)
+    shapes: dict[str, Shape] = {}
+    for layer in range(num_layers):
+        for direction in range(num_directions(bidirectional)):
+            H_in = layer_input_size(layer, input_size, hidden_size, bidirectional, proj_size)
+            shapes[parameter_name("weight_ih", layer, direction)] = (gates, H_in)
+            shapes[parameter_name("weight_hh", layer, direction)] = (gates, H_out)
+            if bias:
+                shapes[parameter_name("bias_ih", layer, direction)] = (gates,)
+                shapes[parameter_name("bias_hh", layer, direction)] = (gates,)
+            if proj_size > 0:
+                shapes[parameter_name("weight_hr", layer, direction)] = (
+                    proj_size,
+                    hidden_size,
+                )
+    return shapes
+
+
+def parameter_count(
+    mode: str,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    bias: bool = True,
+    bidirectional: bool = False,
+    proj_size: int = 0,
+) -> int:
+    """Count the trainable numbers of a module.
+
+    Parameters
+    ----------
+    mode, input_size, hidden_size, num_layers, bias, bidirectional, proj_size
+        As in `parameter_shapes`.
+
+    Returns
+    -------
+    int
+        The sum of the sizes of all parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what ``torch.nn`` refuses, see `check_arguments`.
+
+    Examples
+    --------
+    >>> parameter_count("RNN_TANH", 10, 20)  # 20*10 + 20*20 + 20 + 20
+    640
+    """
+    shapes = parameter_shapes(
+        mode, input_size, hidden_size, num_layers, bias, bidirectional, proj_size
+    )
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def input_shape(L: int, N: int | None, input_size: int, batch_first: bool = False) -> Shape:
+    """Give the shape of a module's input.
+
+    Parameters
+    ----------
+    L : int
+        Time steps.
+    N : int or None
+        Sequences in the batch; ``None`` for one sequence without a batch dimension.
+    input_size : int
+        Features of the input, ``H_in``.
+    batch_first : bool, default False
+        Constructor argument.
+
+    Returns
+    -------
+    tuple of int
+        ``(L, N, H_in)``, with `batch_first` ``(N, L, H_in)``, unbatched ``(L, H_in)``.
+
+    Examples
+    --------
+    >>> input_shape(5, 3, 10), input_shape(5, 3, 10, batch_first=True), input_shape(5, None, 10)
+    ((5, 3, 10), (3, 5, 10), (5, 10))
+    """
+    if N is None:
+        return (L, input_size)
+    return (N, L, input_size) if batch_first else (L, N, input_size)
+
+
+def output_shape(
+    L: int,
+    N: int | None,
+    hidden_size: int,
+    bidirectional: bool = False,
+    proj_size: int = 0,
+    batch_first: bool = False,
+) -> Shape:
+    """Give the shape of ``output``, the hidden states of the last layer at all time steps.
+
+    Parameters
+    ----------
+    L : int
+        Time steps.
+    N : int or None
+        Sequences in the batch; ``None`` for one sequence without a batch dimension.
+    hidden_size : int
+        Features of one gate.
+    bidirectional : bool, default False
+        Constructor argument.
+    proj_size : int, default 0
+        Constructor argument.
+    batch_first : bool, default False
+        Constructor argument.
+
+    Returns
+    -------
+    tuple of int
+        ``(L, N, D * H_out)``, with `batch_first` ``(N, L, D * H_out)``, unbatched
+        ``(L, D * H_out)``.
+
+    Examples
+    --------
+    >>> output_shape(5, 3, 20), output_shape(5, 3, 20, bidirectional=True, batch_first=True)
+    ((5, 3, 20), (3, 5, 40))
+    """
+    width = num_directions(bidirectional) * real_hidden_size(hidden_size, proj_size)
+    return input_shape(L, N, width, batch_first)
+
+
+def hidden_state_shape(
+    N: int | None,
+    hidden_size: int,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    proj_size: int = 0,
+) -> Shape:
+    """Give the shape of ``h_0`` and ``h_n``. ``batch_first`` does not touch it.
+
+    Parameters
+    ----------
+    N : int or None
+        Sequences in the batch; ``None`` for one sequence without a batch dimension.
+    hidden_size : int
+        Features of one gate.
+    num_layers : int, default 1
+        Constructor argument.
+    bidirectional : bool, default False
+        Constructor argument.
+    proj_size : int, default 0
+        Constructor argument.
+
+    Returns
+    -------
+    tuple of int
+        ``(D * num_layers, N, H_out)``, unbatched ``(D * num_layers, H_out)``.
+
+    Examples
+    --------
+    >>> hidden_state_shape(3, 20), hidden_state_shape(None, 20, num_layers=2, proj_size=7)
+    ((1, 3, 20), (2, 7))
+    """
+    states = num_directions(bidirectional) * num_layers
+    H_out = real_hidden_size(hidden_size, proj_size)
+    return (states, H_out) if N is None else (states, N, H_out)
+
+
+def cell_state_shape(
+    N: int | None, hidden_size: int, num_layers: int = 1, bidirectional: bool = False
+) -> Shape:
+    """Give the shape of ``c_0`` and ``c_n`` of an LSTM: a projection does not narrow it.
+
+    Parameters
+    ----------
+    N : int or None
+        Sequences in the batch; ``None`` for one sequence without a batch dimension.
+    hidden_size : int
+        Features of one gate.
+    num_layers : int, default 1
+        Constructor argument.
+    bidirectional : bool, default False
+        Constructor argument.
+
+    Returns
+    -------
+    tuple of int
+        ``(D * num_layers, N, hidden_size)``, unbatched ``(D * num_layers, hidden_size)``.
+
+    Examples
+    --------
+    >>> cell_state_shape(3, 20, num_layers=2, bidirectional=True)
+    (4, 3, 20)
+    """
+    return hidden_state_shape(N, hidden_size, num_layers, bidirectional)
+
+
+def check_arguments(
+    mode: str,
+    input_size: object,
+    hidden_size: object,
+    num_layers: object = 1,
+    *,
+    bias: object = True,
+    batch_first: object = False,
+    dropout: object = 0.0,
+    bidirectional: object = False,
+    proj_size: object = 0,
+) -> None:
+    """Refuse the constructor arguments that ``torch.nn`` refuses.
+
+    Parameters
+    ----------
+    mode : str
+        ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``.
+    input_size, hidden_size, num_layers : object
+        Should be integers greater than zero.
+    bias, batch_first, bidirectional : object
+        Should be booleans; `bidirectional` may be anything that is true or false.
+    dropout : object
+        Should be a number from 0 to 1.
+    proj_size : object
+        Should be an integer from 0 to ``hidden_size - 1``, and 0 for all modes but LSTM.
+
+    Raises
+    ------
+    TypeError
+        For an argument of the wrong type, as ``torch.nn`` does.
+    ValueError
+        For a value out of range, as ``torch.nn`` does.
+
+    Notes
+    -----
+    The types of the exceptions are PyTorch's. The messages also name the value that came.
+    `torch.nn.RNN` lets ``proj_size`` pass as its ninth positional argument and then fails in
+    ``forward``; here that is an error at once.
+
+    Examples
+    --------
+    >>> check_arguments("GRU", 10, 0)
+    Traceback (most recent call last):
+    ...
+    ValueError: hidden_size must be greater than zero, got 0
+    """
+    # In PyTorch's order, so that of two mistakes the same one is reported.
+    is_real = hasattr(type(dropout), "__float__")
+    if (
+        isinstance(dropout, bool)
+        or not (is_real and isinstance(dropout, numbers.Number))
+        or not 0 <= dropout <= 1  # type: ignore[operator] # a Number with __float__ compares
+    ):
+        error = ValueError if is_real or isinstance(dropout, str) else TypeError
+        raise error(
+            "dropout should be a number in range [0, 1], the probability of an element being "
+            f"zeroed, got {dropout!r}"
+        )
+    for name, flag in (("bias", bias), ("batch_first", batch_first)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} should be of type bool, got {_typed(flag)}")
+    for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+        # A width of True passes in PyTorch where it is input_size, and only there.
+        if not isinstance(size, int) or (isinstance(size, bool) and name == "hidden_size"):
+            raise TypeError(f"{name} should be of type int, got {_typed(size)}")
+        if size <= 0:
+            raise ValueError(f"{name} must be greater than zero, got {size}")
+    layers, projection = (
+        _integer("num_layers", num_layers),
+        _integer("proj_size", proj_size),
+    )
+    if layers <= 0:
+        raise ValueError(f"num_layers must be greater than zero, got {layers}")
+    if projection < 0:
+        raise ValueError(
+            f"proj_size should be a positive integer, or zero for no projection, got {projection}"
+        )
+    if projection >= hidden_size:  # type: ignore[operator] # an int by now
+        raise ValueError(
+            "proj_size has to be smaller than hidden_size, "
+            f"got proj_size={projection} and hidden_size={hidden_size}"
+        )
+    if isinstance(proj_size, bool) and projection:
+        raise TypeError(f"proj_size should be of type int, got {_typed(proj_size)}")
+    _check_mode(mode)
+    if projection > 0 and mode != "LSTM":
+        raise ValueError(
+            f"proj_size is only supported for mode 'LSTM', got proj_size={projection} with "
+            f"mode {mode!r}"
+        )
+
+
+def _typed(value: object) -> str:
+    return f"{value!r} of type {type(value).__name__}"
+
+
+def _integer(name: str, value: object) -> int:
+    try:
+        return operator.index(value)  # type: ignore[arg-type] # the exception is the check
+    except TypeError:
+        raise TypeError(f"{name} should be an integer, got {_typed(value)}") from None
+
+
+def _check_mode(mode: object) -> None:
+    if mode not in GATES:
+        raise ValueError(f"mode should be one of {', '.join(map(repr, GATES))}, got {mode!r}")

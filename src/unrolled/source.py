@@ -1,0 +1,114 @@
+"""Quote the installed PyTorch: its own lines, located by name, with a link that stays valid."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["Quotation", "quote"]
+
+
+@dataclass(frozen=True)
+class Quotation:
+    """Some consecutive lines of PyTorch's source; notebooks show them highlighted, with a link.
+
+    Attributes
+    ----------
+    path : str
+        File, relative to the root of PyTorch's repository.
+    first_line, last_line : int
+        Line numbers in that file.
+    text : str
+        The lines, without their common indentation.
+
+    Examples
+    --------
+    >>> quote(torch.nn.RNNBase.reset_parameters).path
+    'torch/nn/modules/rnn.py'
+    """
+
+    path: str
+    first_line: int
+    last_line: int
+    text: str
+
+    @property
+    def permalink(self) -> str:
+        """Address of these lines in the revision that the installed PyTorch was built from.
+
+        Returns
+        -------
+        str
+            A link to GitHub.
+        """
+        return (
+            f"https://github.com/pytorch/pytorch/blob/{torch.version.git_version}/{self.path}"
+            f"#L{self.first_line}-L{self.last_line}"
+        )
+
+    def __str__(self) -> str:
+        """Show the lines alone."""
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        where = f"`{self.path}`, lines {self.first_line} to {self.last_line}"
+        version = torch.__version__.partition("+")[0]  # without the build, such as +cpu
+        return f"PyTorch {version}, [{where}]({self.permalink}):\n\n```python\n{self.text}\n```\n"
+
+
+def quote(
+    function: Callable[..., Any], first: str | None = None, last: str | None = None
+) -> Quotation:
+    """Quote a function of PyTorch, or some of its lines.
+
+    Parameters
+    ----------
+    function : callable
+        A Python function, method or class of the installed torch.
+    first : str, optional
+        How the first line to quote begins, apart from indentation. The first line of `function`
+        if left out.
+    last : str, optional
+        How the last line begins: the next such line from `first` on. The last line of
+        `function` if left out.
+
+    Returns
+    -------
+    Quotation
+        The lines and where they are.
+
+    Raises
+    ------
+    ValueError
+        If `function` is not part of torch, or no line begins like that: PyTorch has changed, and
+        what a page says about these lines has to be read again.
+
+    Examples
+    --------
+    >>> print(quote(torch.nn.RNNBase.reset_parameters, first="stdv", last="for"))
+    stdv = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0
+    for weight in self.parameters():
+    """
+    file = Path(inspect.getfile(function))
+    root = Path(torch.__file__).parent.parent
+    if not file.is_relative_to(root / "torch"):
+        raise ValueError(f"function should be part of torch, got {function!r}")
+    lines, start = inspect.getsourcelines(function)
+    begin = 0 if first is None else _find("first", first, lines, 0)
+    end = len(lines) - 1 if last is None else _find("last", last, lines, begin)
+    return Quotation(
+        path=file.relative_to(root).as_posix(),
+        first_line=start + begin,
+        last_line=start + end,
+        text=inspect.cleandoc("\n" + "".join(lines[begin : end + 1])),
+    )
+
+
+def _find(argument: str, beginning: str, lines: list[str], start: int) -> int:
+    for number in range(start, len(lines)):
+        if lines[number].strip().startswith(beginning):
+            return number
+    raise ValueError(f"{argument} should be how a line of the function begins, got {beginning!r}")
