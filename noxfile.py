@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent
 BUILD = ROOT / "docs" / "_build"
 SITE = BUILD / "html"
 SCREENSHOTS = BUILD / "screenshots"
-SPHINX = ["-n", "-W", "--keep-going", "-d", str(BUILD / "doctrees")]
+SPHINX = ["-T", "-n", "-W", "--keep-going", "-d", str(BUILD / "doctrees")]
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
 
@@ -137,7 +137,9 @@ def resized(session: nox.Session) -> None:
         text = text.replace(f"\n{old} ", f"\n{new} ")
     example.write_text(text.replace("\nH_out = 20 ", "\nH_out = 12 "))
     with session.chdir(copy):
-        session.run("sphinx-build", *SPHINX[:-2], "docs", "html", env={"PYTHONPATH": "src"})
+        session.run(
+            "sphinx-build", *SPHINX[:-2], "docs", "html", env={"PYTHONPATH": str(copy / "src")}
+        )
     stale = [
         page.name
         for page in (copy / "html").rglob("*.html")

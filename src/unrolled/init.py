@@ -6,6 +6,7 @@ come from the Mersenne Twister that ``torch.manual_seed`` seeds; NumPy has the s
 """
 
 import math
+import operator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,11 +103,15 @@ def uniform_parameters(
     shapes = parameter_shapes(
         mode, input_size, hidden_size, num_layers, bias, bidirectional, proj_size
     )
-    if not hasattr(seed, "__index__"):
-        raise TypeError(f"seed should be an integer, got {seed!r} of type {type(seed).__name__}")
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise TypeError(
+            f"seed should be an integer, got {seed!r} of type {type(seed).__name__}"
+        ) from None
     if not -(2**63) <= seed < 2**64:
         raise ValueError(f"seed should be in the range [-2**63, 2**64 - 1], got {seed}")
-    generator = np.random.RandomState(int(seed) % 2**32)
+    generator = np.random.RandomState(seed % 2**32)
     bound = np.float64(np.float32(uniform_bound(hidden_size)))
     return {name: _uniform(generator, shape, bound) for name, shape in shapes.items()}
 

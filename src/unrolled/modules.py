@@ -156,7 +156,6 @@ class RNN(nn.RNNBase):
             raise ValueError(
                 f"input should be 2D or 3D, got {input.dim()}D of shape {tuple(input.shape)}"
             )
-        self._check_features(input)
         if hx is not None:
             _check_tensor("hx", hx)
             if hx.dim() != input.dim():
@@ -164,6 +163,7 @@ class RNN(nn.RNNBase):
                     f"hx should be {input.dim()}D like input, got {hx.dim()}D of shape "
                     f"{tuple(hx.shape)}"
                 )
+        self._check_features(input)
         batched = input.dim() == 3
         if not batched:
             input = input.unsqueeze(1)  # (L, 1, H_in)
@@ -193,6 +193,8 @@ class RNN(nn.RNNBase):
         sizes = _checked_batch_sizes(batch_sizes, len(data))
         if hx is not None:
             _check_tensor("hx", hx)
+            if sorted_indices is not None and hx.dim() < 2:  # has no sequences to sort
+                raise IndexError(f"hx should be 3D, got {hx.dim()}D of shape {tuple(hx.shape)}")
         h_0 = self._initial_state(data, sizes[0], hx)
         if hx is not None and sorted_indices is not None:
             h_0 = h_0.index_select(1, sorted_indices)
@@ -272,6 +274,9 @@ def _rnn_arguments(
     return locals()
 
 
+_rnn_arguments.__qualname__ = "RNN"  # what Python's own messages about arguments name
+
+
 def _check_tensor(name: str, value: object) -> None:
     if not isinstance(value, Tensor):
         # torch.nn.RNN asks whatever came for its .dim() and so ends with this type.
@@ -280,8 +285,10 @@ def _check_tensor(name: str, value: object) -> None:
 
 def _checked_batch_sizes(batch_sizes: Tensor, rows: int) -> list[int]:
     """Refuse a hand-made PackedSequence whose batch_sizes do not describe its data."""
-    sizes: list[int] = batch_sizes.tolist()
     expected = "PackedSequence.batch_sizes should"
+    if batch_sizes.dim() != 1:
+        raise IndexError(f"{expected} be 1D, got {batch_sizes.dim()}D")
+    sizes: list[int] = batch_sizes.tolist()
     if batch_sizes.dtype != torch.int64:
         error = TypeError if batch_sizes.is_floating_point() else RuntimeError
         raise error(f"{expected} have dtype torch.int64, got {batch_sizes.dtype}")

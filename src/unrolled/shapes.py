@@ -486,36 +486,39 @@ def check_arguments(
     ValueError: hidden_size must be greater than zero, got 0
     """
     # In PyTorch's order, so that of two mistakes the same one is reported.
-    is_real = hasattr(type(dropout), "__float__")
+    probability = (
+        "dropout should be a number in range [0, 1], the probability of an element being zeroed, "
+        f"got {dropout!r}"
+    )
+    try:
+        float(dropout)  # type: ignore[arg-type] # the exception is the check
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(probability) from None
     if (
         isinstance(dropout, bool)
-        or not (is_real and isinstance(dropout, numbers.Number))
-        or not 0 <= dropout <= 1  # type: ignore[operator] # a Number with __float__ compares
+        or not isinstance(dropout, numbers.Number)
+        or not 0 <= dropout <= 1  # type: ignore[operator] # what float() takes compares
     ):
-        error = ValueError if is_real or isinstance(dropout, str) else TypeError
-        raise error(
-            "dropout should be a number in range [0, 1], the probability of an element being "
-            f"zeroed, got {dropout!r}"
-        )
+        raise ValueError(probability)
     for name, flag in (("bias", bias), ("batch_first", batch_first)):
         if not isinstance(flag, bool):
             raise TypeError(f"{name} should be of type bool, got {_typed(flag)}")
     for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-        # A width of True passes in PyTorch where it is input_size, and only there.
-        if not isinstance(size, int) or (isinstance(size, bool) and name == "hidden_size"):
+        if not isinstance(size, int):
             raise TypeError(f"{name} should be of type int, got {_typed(size)}")
         if size <= 0:
             raise ValueError(f"{name} must be greater than zero, got {size}")
-    layers, projection = (
-        _integer("num_layers", num_layers),
-        _integer("proj_size", proj_size),
-    )
-    if layers <= 0:
-        raise ValueError(f"num_layers must be greater than zero, got {layers}")
-    if projection < 0:
+        # PyTorch takes True as 1, and refuses it only as a size by itself: 3 * True is an int.
+        if size is True and name == "hidden_size" and mode in ("RNN_TANH", "RNN_RELU"):
+            raise TypeError(f"{name} should be of type int, got {_typed(size)}")
+    if isinstance(num_layers, numbers.Real) and num_layers <= 0:
+        raise ValueError(f"num_layers must be greater than zero, got {num_layers}")
+    if isinstance(proj_size, numbers.Real) and proj_size < 0:
         raise ValueError(
-            f"proj_size should be a positive integer, or zero for no projection, got {projection}"
+            f"proj_size should be a positive integer, or zero for no projection, got {proj_size}"
         )
+    _integer("num_layers", num_layers)
+    projection = _integer("proj_size", proj_size)
     if projection >= hidden_size:  # type: ignore[operator] # an int by now
         raise ValueError(
             "proj_size has to be smaller than hidden_size, "

@@ -23,6 +23,8 @@ class Quotation:
         Line numbers in that file.
     text : str
         The lines, without their common indentation.
+    language : str
+        What to highlight them as: ``"python"``, or ``"text"`` for lines of a docstring.
 
     Examples
     --------
@@ -34,6 +36,7 @@ class Quotation:
     first_line: int
     last_line: int
     text: str
+    language: str = "python"
 
     @property
     def permalink(self) -> str:
@@ -54,13 +57,21 @@ class Quotation:
         return self.text
 
     def _repr_markdown_(self) -> str:
-        where = f"`{self.path}`, lines {self.first_line} to {self.last_line}"
+        lines = f"line {self.first_line}"
+        if self.last_line > self.first_line:
+            lines = f"lines {self.first_line} to {self.last_line}"
         version = torch.__version__.partition("+")[0]  # without the build, such as +cpu
-        return f"PyTorch {version}, [{where}]({self.permalink}):\n\n```python\n{self.text}\n```\n"
+        return (
+            f"PyTorch {version}, [`{self.path}`, {lines}]({self.permalink}):\n\n"
+            f"```{self.language}\n{self.text}\n```\n"
+        )
 
 
 def quote(
-    function: Callable[..., Any], first: str | None = None, last: str | None = None
+    function: Callable[..., Any],
+    first: str | None = None,
+    last: str | None = None,
+    language: str = "python",
 ) -> Quotation:
     """Quote a function of PyTorch, or some of its lines.
 
@@ -74,6 +85,8 @@ def quote(
     last : str, optional
         How the last line begins: the next such line from `first` on. The last line of
         `function` if left out.
+    language : {"python", "text"}, default "python"
+        What to highlight the lines as.
 
     Returns
     -------
@@ -104,6 +117,7 @@ def quote(
         first_line=start + begin,
         last_line=start + end,
         text=inspect.cleandoc("\n" + "".join(lines[begin : end + 1])),
+        language=language,
     )
 
 

@@ -265,7 +265,7 @@ def trace(module: RNN | nn.RNN, input: Tensor | PackedSequence, hx: Tensor | Non
             "module should be an unrolled.RNN or a torch.nn.RNN, "
             f"got {type(module).__module__}.{type(module).__qualname__}"
         )
-    ours = module if isinstance(module, RNN) else _with_parameters_of(module)
+    ours = _with_parameters_of(module)
     before = torch.get_rng_state()
     observer = _Observer(ours, input, hx)
     with torch.no_grad():
@@ -274,7 +274,7 @@ def trace(module: RNN | nn.RNN, input: Tensor | PackedSequence, hx: Tensor | Non
         observer.finish(*map(_data, result))
         torch.set_rng_state(before)  # so that the module itself draws the same dropout
         pairs = zip(map(_data, result), map(_data, module(input, hx)), strict=True)
-        difference = max((a - b).abs().max().item() if a.numel() else 0.0 for a, b in pairs)
+        difference = max(_difference(a, b) for a, b in pairs)
     return Trace(str(module), tuple(observer.records), difference)
 
 
@@ -282,8 +282,16 @@ def _data(value: Tensor | PackedSequence) -> Tensor:
     return value.data if isinstance(value, PackedSequence) else value
 
 
-def _with_parameters_of(module: nn.RNN) -> RNN:
-    """Build an `unrolled.RNN` that shares the parameters of a `torch.nn.RNN`."""
+def _difference(a: Tensor, b: Tensor) -> float:
+    same = (a == b) | (a.isnan() & b.isnan())
+    return (a - b).abs().masked_fill(same, 0.0).max().item() if a.numel() else 0.0
+
+
+def _with_parameters_of(module: RNN | nn.RNN) -> RNN:
+    """Build an `unrolled.RNN` that shares the memory of a module's parameters.
+
+    Each has its own name there, also where the module has tied two or computes one.
+    """
     ours = RNN(
         module.input_size,
         module.hidden_size,
@@ -295,8 +303,8 @@ def _with_parameters_of(module: nn.RNN) -> RNN:
         module.bidirectional,
         device="meta",
     )
-    for name, parameter in module.named_parameters():
-        setattr(ours, name, parameter)
+    for name, _ in list(ours.named_parameters()):
+        setattr(ours, name, nn.Parameter(getattr(module, name).detach()))
     return ours.train(module.training)
 
 
@@ -416,7 +424,8 @@ class _Observer(TorchFunctionMode):
         self, h: Tensor, weight: Tensor, bias: Tensor | None, result: Tensor
     ) -> None:
         suffix = parameter_name("", self._layer, self._direction)
-        initial = f"hx[{self._layer * self._D + self._direction}]"
+        states = "hx" if self._hx.dim() == 3 else "hx.unsqueeze(1)"
+        initial = f"{states}[{self._layer * self._D + self._direction}]"
         if isinstance(self._input, PackedSequence) and self._input.sorted_indices is not None:
             initial = initial.replace("]", ", sorted_indices]")
         previous = self._time + (1 if self._direction else -1)

@@ -1,0 +1,200 @@
+r"""Mathematics is set while the site is built, by KaTeX's own script inside Python.
+
+The page then carries finished HTML for the eye and MathML for screen readers; no script runs in
+the reader's browser. A formula that KaTeX refuses is a Sphinx warning with its place in the
+source, so that a strict build fails.
+
+`MACROS` is the notation of the site: one symbol, one colour (the classes of
+``unrolled.figures.palette``). The index belongs to the symbol and has its colour, so a formula
+says ``\ht = \act{\tanh}(\xt \Wih^\top + \bih + \hprev \Whh^\top + \bhh)``.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from docutils import nodes
+from py_mini_racer import MiniRacer
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+from sphinx.util.typing import ExtensionMetadata
+from sphinx.writers.html5 import HTML5Translator
+
+from unrolled.figures.palette import PALETTE
+
+logger = logging.getLogger(__name__)
+
+
+class Macro(NamedTuple):
+    """One command of the notation: the token that colours it, what it expands to, its meaning."""
+
+    token: str  # a name in PALETTE; "" leaves the colour alone
+    tex: str
+    meaning: str
+
+
+MACROS: dict[str, Macro] = {
+    r"\x": Macro("x", "x", "input"),
+    r"\xt": Macro("x", "x_t", "input at time step t"),
+    r"\h": Macro("h", "h", "hidden state"),
+    r"\ht": Macro("h", "h_t", "hidden state after time step t"),
+    r"\hprev": Macro("h", "h_{t-1}", "hidden state before time step t"),
+    r"\hzero": Macro("h", "h_0", "initial hidden state"),
+    r"\hn": Macro("h", "h_n", "last hidden state"),
+    r"\c": Macro("c", "c", "cell state"),  # \c is the cedilla, of no use in a formula
+    r"\ct": Macro("c", "c_t", "cell state after time step t"),
+    r"\cprev": Macro("c", "c_{t-1}", "cell state before time step t"),
+    r"\czero": Macro("c", "c_0", "initial cell state"),
+    r"\cn": Macro("c", "c_n", "last cell state"),
+    r"\Wih": Macro("wih", "W_{ih}", "weights from input to hidden"),
+    r"\Whh": Macro("whh", "W_{hh}", "weights from hidden to hidden"),
+    r"\bih": Macro("b", "b_{ih}", "bias of the input's product"),
+    r"\bhh": Macro("b", "b_{hh}", "bias of the hidden state's product"),
+    r"\act": Macro("act", "#1", r"activation: \act{\tanh}"),
+    r"\grad": Macro("grad", "#1", r"gradient: \grad{\partial}"),
+    r"\gate": Macro("g#1", "#1_t", r"gate at time step t: \gate{i}; i f g o, r z n"),
+    # `gg` as a command would hide LaTeX's \gg, which is why gates have one command for all.
+    r"\token": Macro("#1", "#2", r"anything in the colour of a token: \token{wih}{W_{ii}}"),
+    r"\Hin": Macro("", r"H_{\text{in}}", "features of the input"),
+    r"\Hout": Macro("", r"H_{\text{out}}", "features of the output"),
+}
+"""The commands of the notation, for the pages to use and for the notation page to list."""
+
+# One function in JavaScript: the error or the formula's HTML. `strict` refuses whatever LaTeX
+# would not take, except \htmlClass, on which the colours rest.
+SET_FORMULA = r"""
+function setFormula(tex, displayMode) {
+  const strict = (code) => (code === "htmlExtension" ? "ignore" : "error");
+  const trust = ({command}) => command === "\\htmlClass";
+  try {
+    return ["", katex.renderToString(tex, {displayMode, strict, trust, macros: {...MACROS}})];
+  } catch (error) {
+    return [error.message, ""];
+  }
+}
+"""
+KATEX = Path(__file__).parent.parent / "_static" / "vendor" / "katex" / "katex.min.js"
+
+
+class Formula(NamedTuple):
+    """TeX, and whether it stands on a line of its own."""
+
+    tex: str
+    display: bool
+
+
+class Result(NamedTuple):
+    """What came of a formula: an error, or else its HTML."""
+
+    error: str
+    html: str
+
+
+_results: dict[Formula, Result] = {}
+
+
+def _colour(macro: Macro) -> str:
+    """Expand a command. Symbol and index are coloured one by one, so that an exponent fits."""
+    if not macro.token:
+        return macro.tex
+    symbol, _, index = macro.tex.partition("_")
+    coloured = rf"\htmlClass{{u-{macro.token}}}"
+    # KaTeX tucks an index under a bare W, and not under one with a class.
+    tuck = r"\mkern-3mu" if symbol == "W" else ""
+    return f"{coloured}{{{symbol}}}" + (f"_{{{tuck}{coloured}{{{index}}}}}" if index else "")
+
+
+def set_formulas(formulas: Iterable[Formula]) -> None:
+    """Set the formulas that have not been set before.
+
+    The engine lives for one call (20 ms to start): its thread would otherwise keep Sphinx, and
+    the processes of a parallel build, from ending.
+    """
+    new = dict.fromkeys(formula for formula in formulas if formula not in _results)
+    if not new:
+        return
+    macros = {name: _colour(macro) for name, macro in MACROS.items()}
+    with MiniRacer() as engine:
+        engine.eval(KATEX.read_text("utf-8"))
+        engine.eval(f"const MACROS = {json.dumps(macros)};{SET_FORMULA}")
+        for formula in new:
+            error, html = engine.call("setFormula", *formula)
+            tokens = set(re.findall(r'class="enclosing u-([\w-]*)', html))
+            if unknown := tokens - PALETTE.keys():
+                error = f"no such token in the palette: {', '.join(sorted(unknown))}"
+            _results[formula] = Result(error, html)
+
+
+def _formula(node: nodes.TextElement) -> Formula:
+    tex = node.astext()
+    if isinstance(node, nodes.math):
+        return Formula(tex, display=False)
+    if node.get("no-wrap", node.get("nowrap", False)):  # an environment of its own
+        return Formula(tex, display=True)
+    # As Sphinx does for MathJax: `\\` breaks a line and `&` aligns, blank lines part equations.
+    parts = [part.strip() for part in tex.split("\n\n") if part.strip()]
+    parts = [rf"\begin{{aligned}}{p}\end{{aligned}}" if r"\\" in p else p for p in parts]
+    joined = r" \\ ".join(parts)
+    if len(parts) > 1:
+        joined = rf"\begin{{gathered}}{joined}\end{{gathered}}"
+    return Formula(joined, display=True)
+
+
+def set_page(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Set all formulas of a page in one go, and tie the stop or comma after one to it."""
+    if app.builder.format != "html":
+        return
+    inline, blocks = list(doctree.findall(nodes.math)), doctree.findall(nodes.math_block)
+    set_formulas([_formula(node) for node in (*inline, *blocks)])
+    for node in inline:
+        text = node.next_node(descend=False, siblings=True)
+        if isinstance(text, nodes.Text) and (stop := re.match(r"[^\w\s(\[-]+", text)):
+            node["stop"] = stop[0]
+            text.parent.replace(text, nodes.Text(text[stop.end() :]))
+
+
+def _html(node: nodes.TextElement) -> str:
+    formula = _formula(node)
+    set_formulas([formula])  # done already, but for titles that Sphinx copies into contents
+    error, html = _results[formula]
+    if not error and re.match(r"\\begin\{(align|alignat|equation|gather)\}", formula.tex):
+        # KaTeX would number these itself, at odds with Sphinx's numbers.
+        error = "write the starred environment, or the math directive with a label"
+    if error:
+        logger.warning("%s in the formula: %s", error, formula.tex, location=node, type="katex")
+    return html
+
+
+def visit_math(self: HTML5Translator, node: nodes.math) -> None:
+    """Write a formula that stands in a sentence."""
+    html = _html(node)
+    formula = self.starttag(node, "span", "", CLASS="math notranslate nohighlight")
+    formula += f"{html}</span>{self.encode(node.get('stop', ''))}"
+    # Browsers may break a line after every part, even before a full stop; a long formula has to.
+    if html.count('class="base"') <= 3:
+        formula = f'<span class="u-unbroken">{formula}</span>'
+    self.body.append(formula)
+    raise nodes.SkipNode
+
+
+def visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
+    """Write a formula on a line of its own, with its number and the link to it."""
+    self.body.append(self.starttag(node, "div", CLASS="math notranslate nohighlight"))
+    if node.get("number"):
+        self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})')
+        self.add_permalink_ref(node, "Link to this equation")
+        self.body.append("</span>")
+    # A box of its own, so that a wide formula scrolls and its number stays.
+    self.body.append(f'<div class="u-scroll">{_html(node)}</div></div>\n')
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Make KaTeX the renderer of mathematics."""
+    app.add_html_math_renderer("katex", (visit_math, None), (visit_math_block, None))
+    app.add_css_file("vendor/katex/katex.min.css")
+    app.connect("doctree-resolved", set_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

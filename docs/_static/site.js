@@ -1,0 +1,22 @@
+// Boxes that scroll sideways can be reached and scrolled with the keyboard, and only those.
+const boxes = document.querySelectorAll(
+  ".u-scroll, .bd-article pre, .text_html, .pst-scrollable-table-container",
+);
+const observer = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+for (const box of boxes) observer.observe(box);
+
+// Paper is light: print a dark page in the colours of a light one.
+const root = document.documentElement;
+let theme;
+addEventListener("beforeprint", () => {
+  theme = root.dataset.theme;
+  root.dataset.theme = "light";
+});
+addEventListener("afterprint", () => {
+  root.dataset.theme = theme;
+});

@@ -1,0 +1,177 @@
+"""How the site is built. Pages have nothing to configure; what is unusual here says why."""
+
+import hashlib
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+from jupyter_client.manager import KernelManager
+from sphinx.application import Sphinx
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(DOCS / "_ext"))
+
+# Before torch is imported, here and in the kernels, which inherit it: with one thread sums are
+# made in one order, so that two builds print the same digits.
+os.environ["OMP_NUM_THREADS"] = "1"
+# Kernels warn of unencrypted sockets on every start; with encryption they have no reason to.
+KernelManager.transport_encryption.default_value = "auto"
+
+import torch  # noqa: E402 - after OMP_NUM_THREADS
+
+from unrolled import example, shapes  # noqa: E402 - after OMP_NUM_THREADS
+from unrolled.figures import palette  # noqa: E402 - after OMP_NUM_THREADS
+
+# -- Project --------------------------------------------------------------------------------------
+
+project = "Unrolled"
+author = "the Unrolled contributors"
+project_copyright = f"2026, {author}"
+version = release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
+    "version"
+]
+language = "en"
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_exercise",
+    "katex_build",
+    "page_repairs",
+]
+exclude_patterns = ["_build", "_ext", "_inventories", "_scripts"]
+templates_path = ["_templates"]
+nitpicky = True
+# Single backticks in docstrings are a link where there is something to link to, and code elsewhere
+# (argument names, modules). Explicit roles and inherited classes stay checked.
+default_role = "py:obj"
+nitpick_ignore_regex = [("py:obj", r".*")]
+# No typographic quotes and dashes: they would reach shapes, options and code in prose.
+smartquotes = False
+
+# -- Pages and their cells ------------------------------------------------------------------------
+
+myst_enable_extensions = [
+    "amsmath",
+    "attrs_block",
+    "attrs_inline",
+    "colon_fence",
+    "deflist",
+    "dollarmath",
+    "substitution",
+]
+myst_heading_anchors = 3
+myst_html_meta = {
+    "description": "PyTorch's recurrent module, taken apart and put back together: "
+    "every shape, every number, every claim executed.",
+}
+
+
+def _code(value: object) -> str:
+    return f"`{value}`"
+
+
+N, L, H_in, H_out = example.N, example.L, example.H_in, example.H_out
+_parameters = shapes.parameter_shapes("RNN_TANH", H_in, H_out)
+myst_substitutions = {
+    "N": _code(N),
+    "L": _code(L),
+    "H_in": _code(H_in),
+    "H_out": _code(H_out),
+    "x_shape": _code((N, L, H_in)),
+    "h_0_shape": _code((1, N, H_out)),
+    "weight_ih_shape": _code(_parameters["weight_ih_l0"]),
+    "weight_hh_shape": _code(_parameters["weight_hh_l0"]),
+    "bias_shape": _code(_parameters["bias_ih_l0"]),
+    "output_shape": _code((N, L, H_out)),
+    "h_n_shape": _code((1, N, H_out)),
+    "parameter_count": _code(shapes.parameter_count("RNN_TANH", H_in, H_out)),
+    "torch_version": _code(torch.__version__.partition("+")[0]),
+    "unrolled_version": _code(version),
+}
+
+
+def _cache_key() -> str:
+    """Hash what cells depend on but jupyter-cache does not look at: it compares cells only."""
+    key = hashlib.sha256(f"{sys.version}{torch.__version__}".encode())
+    for path in (ROOT / "constraints.txt", *sorted((ROOT / "src").rglob("*.py"))):
+        key.update(path.read_bytes())
+    return key.hexdigest()[:16]
+
+
+nb_code_prompt_show = "Show the {type}"
+nb_execution_mode = "force" if os.environ.get("CI") else "cache"
+nb_execution_cache_path = str(DOCS / "_build" / ".jupyter_cache" / _cache_key())
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_execution_timeout = 180
+nb_merge_streams = True
+nb_output_stderr = "error"  # a Python warning in a cell is a warning of the build
+nb_render_text_lexer = "none"  # output of a cell is not ANSI coloured
+nb_render_markdown_format = "myst"  # tables and formulas in the output of a cell, as on a page
+exercise_style = "solution_follow_exercise"
+copybutton_exclude = ".linenos, .gp, .go"
+
+# -- API reference --------------------------------------------------------------------------------
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say the types, with their shapes
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+# Small inventories written by hand, in Sphinx's plain text format, so that no build needs the
+# network. An object that a docstring refers to and that is not listed is a warning.
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", "_inventories/python.inv"),
+    "numpy": ("https://numpy.org/doc/stable", "_inventories/numpy.inv"),
+    "torch": ("https://docs.pytorch.org/docs/stable", "_inventories/torch.inv"),
+}
+
+# -- Look -----------------------------------------------------------------------------------------
+
+html_theme = "sphinx_book_theme"
+html_title = "Unrolled"
+html_favicon = "_static/favicon.svg"
+html_static_path = ["_static"]
+html_css_files = ["tokens.css", "site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
+html_copy_source = True
+html_show_sphinx = False
+html_last_updated_fmt = None  # a build on another day is the same build
+html_sidebars = {"**": ["site-head", "sbt-sidebar-nav"]}  # no logo file: see site-head.html
+html_context = {"default_mode": "auto"}  # else the theme complains in the console
+html_theme_options = {
+    "repository_url": "https://github.com/unrolled-rnn/unrolled",
+    "repository_provider": "github",
+    "repository_branch": "main",
+    "path_to_docs": "docs",
+    "use_repository_button": False,
+    "use_fullscreen_button": False,
+    "home_page_in_toc": False,
+    "show_navbar_depth": 2,
+    "navbar_persistent": [],  # the search field of the side bar is enough
+    "back_to_top_button": False,
+    "toc_title": "On this page",
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-dark",  # the default shouts comments, here the shapes
+    "footer_content_items": ["copyright", "extra-footer"],
+    "extra_footer": f"Every cell executed with PyTorch {torch.__version__.partition('+')[0]}.",
+}
+
+
+def write_tokens(app: Sphinx) -> None:
+    """Write the colours of symbols, which are defined in the package, as a style sheet."""
+    if app.builder.format == "html":
+        path = Path(app.outdir) / "_static" / "tokens.css"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(palette.stylesheet(), "utf-8")
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("builder-inited", write_tokens)

@@ -1,0 +1,41 @@
+"""SVG drawings of shapes and values, in the colours of the site.
+
+Every function gives a `Figure`, which shows itself in a notebook. Values are plain nested lists, or
+anything with ``tolist``: NumPy arrays and tensors.
+"""
+
+from .architecture import KINDS, folded, influence, sequence_problem, sequence_problems, unrolled
+from .arithmetic import output_layer, product, step_equation
+from .charts import bars, histogram, lines
+from .loop import broadcast_picture, recurrence, states_over_time
+from .notation import legend
+from .palette import PALETTE, Token, stylesheet
+from .parameters import gate_sizes, parameter_blocks, parameter_loops, uniform_draw
+from .svg import Figure
+
+__all__ = [
+    "KINDS",
+    "PALETTE",
+    "Figure",
+    "Token",
+    "bars",
+    "broadcast_picture",
+    "folded",
+    "gate_sizes",
+    "histogram",
+    "influence",
+    "legend",
+    "lines",
+    "output_layer",
+    "parameter_blocks",
+    "parameter_loops",
+    "product",
+    "recurrence",
+    "sequence_problem",
+    "sequence_problems",
+    "states_over_time",
+    "step_equation",
+    "stylesheet",
+    "uniform_draw",
+    "unrolled",
+]

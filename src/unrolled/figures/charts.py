@@ -1,0 +1,343 @@
+"""Plots of measured numbers: matplotlib's axes in the ink and the tokens of the site.
+
+matplotlib is imported when the first plot is drawn, and nowhere else in the package.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .palette import PALETTE
+from .svg import WIDTH, Figure
+from .values import vector, whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["bars", "histogram", "lines"]
+
+_ORDER = ("h", "x", "whh", "c", "act", "grad", "wih", "b")
+_DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.8)), (0, (7, 2, 1.5, 2)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# Colours that stand for the ink and the tokens in matplotlib's file, and do not occur otherwise.
+_INK = "#010101"
+_PLACEHOLDERS = {name: f"#0a00{index:02x}" for index, name in enumerate(PALETTE)}
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_METADATA = ("Creator", "Date", "Format", "Type")
+# Any: in matplotlib's types every key of its settings is a literal.
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "unrolled",
+    "font.size": 12,
+    "axes.labelsize": 12,
+    "xtick.labelsize": 12,
+    "ytick.labelsize": 12,
+    "legend.fontsize": 12,
+    "savefig.transparent": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 1.0,
+    "legend.handlelength": 2.8,
+    **dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color",
+         "grid.color"), _INK
+    ),
+}  # fmt: skip
+
+
+def lines(
+    x: Any,
+    series: Mapping[str, Any],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    tokens: Sequence[str] | None = None,
+    log_x: bool = False,
+    log_y: bool = False,
+    height: float = 230,
+    caption: str = "",
+) -> Figure:
+    """Plot one or more series against `x`.
+
+    Each series has its own token, marker and dashes, so that colour is not the only difference.
+
+    Parameters
+    ----------
+    x : array_like
+        Where the values were measured.
+    series : mapping of str to array_like
+        Their names and values.
+    title, description : str
+        As in `Figure`.
+    x_label, y_label : str
+        What the axes measure.
+    tokens : sequence of str, optional
+        The ink of each series.
+    log_x, log_y : bool, default False
+        Whether an axis is logarithmic.
+    height : float, default 230
+        In the units of the width, 360.
+    caption : str, default ""
+        A line under the plot.
+
+    Returns
+    -------
+    Figure
+        The plot.
+
+    Raises
+    ------
+    TypeError
+        If a value is not a number.
+    ValueError
+        If there is no series, more than eight, one of another length than `x`, or an unknown
+        token.
+
+    Examples
+    --------
+    >>> figure = lines([1, 2, 3], {"RNN": [0.9, 0.7, 0.5]}, title="Recall", x_label="gap",
+    ...                description="Accuracy falls from 0.9 to 0.5.", y_label="accuracy")
+    >>> "var(--u-h)" in figure.body
+    True
+    """
+    at = vector("x", x)
+    values = {name: vector(f"series[{name!r}]", v, len(at)) for name, v in series.items()}
+    inks = _inks(len(values), tokens)
+
+    def draw(axes: "Axes") -> None:
+        for index, (name, numbers) in enumerate(values.items()):
+            axes.plot(
+                at,
+                numbers,
+                label=name,
+                color=inks[index],
+                linewidth=1.6,
+                linestyle=_DASHES[index % len(_DASHES)],
+                marker=_MARKERS[index] if len(at) <= 24 else None,
+                markersize=4.5,
+            )
+        if log_x:
+            axes.set_xscale("log")
+        if log_y:
+            axes.set_yscale("log")
+
+    return _plot(draw, title, description, (x_label, y_label), height, caption, len(values))
+
+
+def histogram(
+    series: Mapping[str, Any],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str = "count",
+    bins: int = 30,
+    tokens: Sequence[str] | None = None,
+    height: float = 230,
+    caption: str = "",
+) -> Figure:
+    """Plot how often values occur; outlines of different dashes for several series.
+
+    Parameters
+    ----------
+    series : mapping of str to array_like
+        Their names and values; one bin size for all.
+    title, description : str
+        As in `Figure`.
+    x_label : str
+        What the values measure.
+    y_label : str, default "count"
+        The other axis.
+    bins : int, default 30
+        Number of bins.
+    tokens : sequence of str, optional
+        The ink of each series.
+    height : float, default 230
+        In the units of the width, 360.
+    caption : str, default ""
+        A line under the plot.
+
+    Returns
+    -------
+    Figure
+        The plot.
+
+    Raises
+    ------
+    TypeError
+        If a value is not a number.
+    ValueError
+        If there is no series, more than eight, or an unknown token.
+
+    Examples
+    --------
+    >>> figure = histogram({"weight_hh": [0.1, -0.1, 0.2]}, title="Weights", x_label="value",
+    ...                    description="Three weights.", bins=4, tokens=["whh"])
+    >>> "var(--u-whh)" in figure.body
+    True
+    """
+    values = {name: vector(f"series[{name!r}]", v) for name, v in series.items()}
+    whole("bins", bins)
+    inks = _inks(len(values), tokens)
+
+    def draw(axes: "Axes") -> None:
+        every = [number for numbers in values.values() for number in numbers]
+        low, high = min(every), max(every)
+        span = (high - low) or 1.0
+        edges = [low + span * index / bins for index in range(bins + 1)]
+        for index, (name, numbers) in enumerate(values.items()):
+            axes.hist(
+                numbers,
+                edges,
+                label=name,
+                histtype="stepfilled",
+                facecolor=(inks[index], 0.18),
+                edgecolor=inks[index],
+                linewidth=1.4,
+                linestyle=_DASHES[index % len(_DASHES)],
+            )
+
+    return _plot(draw, title, description, (x_label, y_label), height, caption, len(values))
+
+
+def bars(
+    values: Mapping[str, float],
+    *,
+    title: str,
+    description: str,
+    y_label: str,
+    x_label: str = "",
+    tokens: Sequence[str] | None = None,
+    height: float = 230,
+    caption: str = "",
+) -> Figure:
+    """Plot one bar for each name.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+        Names, which stand under the bars, and heights.
+    title, description : str
+        As in `Figure`.
+    y_label : str
+        What the heights measure.
+    x_label : str, default ""
+        What the names are.
+    tokens : sequence of str, optional
+        The ink of each bar; by default one ink for all.
+    height : float, default 230
+        In the units of the width, 360.
+    caption : str, default ""
+        A line under the plot.
+
+    Returns
+    -------
+    Figure
+        The plot.
+
+    Raises
+    ------
+    TypeError
+        If a value is not a number.
+    ValueError
+        If there are no values, or unknown tokens, or not as many as bars.
+
+    Examples
+    --------
+    >>> figure = bars({"GRU": 3, "LSTM": 4}, title="Gates", y_label="gates",
+    ...               description="GRU has 3 gates, LSTM 4.")
+    >>> figure.title
+    'Gates'
+    """
+    heights = vector("values", list(values.values()))
+    names = list(values)
+    inks = _inks(len(names), ["h"] * len(names) if tokens is None else tokens)
+
+    def draw(axes: "Axes") -> None:
+        fills = [(ink, 0.25) for ink in inks]
+        axes.bar(names, heights, 0.62, color=fills, edgecolor=inks, linewidth=1.4)
+
+    return _plot(draw, title, description, (x_label, y_label), height, caption, 1)
+
+
+def _inks(count: int, tokens: Sequence[str] | None) -> list[str]:
+    """Choose a token for each series, as a colour that `_in_tokens` finds again."""
+    if tokens is None:
+        if not 0 < count <= len(_ORDER):
+            raise ValueError(f"series: expected 1 to {len(_ORDER)} of them, got {count}")
+        tokens = _ORDER[:count]
+    if len(tokens) != count or count == 0:
+        raise ValueError(f"tokens: expected {count} of them, at least one, got {len(tokens)}")
+    for token in tokens:
+        if token not in PALETTE:
+            raise ValueError(f"tokens: expected names in {list(PALETTE)}, got {token!r}")
+    return [_PLACEHOLDERS[token] for token in tokens]
+
+
+def _plot(
+    draw: Callable[["Axes"], None],
+    title: str,
+    description: str,
+    labels: tuple[str, str],
+    height: float,
+    caption: str,
+    count: int,
+) -> Figure:
+    """Draw on matplotlib's axes and turn the file into a figure."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for name, value in (("title", title), ("description", description)):
+        if not value.strip():
+            raise ValueError(f"{name}: expected words, got {value!r}")
+    with mpl.rc_context(mpl.rcParamsDefault), mpl.rc_context(_STYLE):
+        canvas = Canvas(figsize=(WIDTH / 72, height / 72), layout="constrained")
+        axes = canvas.subplots()
+        draw(axes)
+        axes.set(xlabel=labels[0], ylabel=labels[1])
+        axes.grid(axis="y", alpha=0.18, linewidth=0.75)
+        axes.set_axisbelow(True)
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() == "log":
+                axis.set_major_locator(LogLocator(numticks=6))
+                axis.set_major_formatter(FuncFormatter(_tick))
+                axis.set_minor_formatter(NullFormatter())
+        if count > 1:
+            longest = max(len(str(name)) for name in axes.get_legend_handles_labels()[1])
+            columns = 2 if longest <= 24 else 1  # two longer names do not fit side by side
+            canvas.legend(loc="outside upper left", ncols=columns, frameon=False)
+        file = io.StringIO()
+        canvas.savefig(file, format="svg", metadata=dict.fromkeys(_METADATA))
+    return Figure(title, description, _in_tokens(file.getvalue()), height, caption=caption)
+
+
+def _tick(value: float, _: int) -> str:
+    """Write a label of a logarithmic axis."""
+    if 1e-3 <= abs(value) < 1e5:
+        return f"{value:g}".replace("-", "−")
+    mantissa, exponent = f"{value:.0e}".split("e")
+    power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
+    return power if mantissa == "1" else f"{mantissa}·{power}".replace("-", "−")
+
+
+def _in_tokens(svg: str) -> str:
+    """Keep the drawing, in the fonts and colours of the page, and with names of its own."""
+    body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
+    # The style rule of matplotlib would apply to the whole page.
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.S)
+    body = re.sub(r"<defs>\s*</defs>", "", body)
+    # The fonts of the page; older versions of matplotlib write the short form.
+    body = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", body)
+    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
+    body = body.replace("xlink:href", "href").replace(_INK, "currentColor")
+    for token, colour in _PLACEHOLDERS.items():
+        body = body.replace(colour, f"var(--u-{token})")
+    name = hashlib.sha256(body.encode()).hexdigest()[:8]
+    body = re.sub(r'(id="|href="#|url\(#)', rf"\1u{name}-", body)
+    body = re.sub(r">\s+<", "><", body).strip()
+    return f'<g stroke-linejoin="round">{body}</g>'

@@ -1,0 +1,25 @@
+"""One thread and reproducible examples: HYPOTHESIS_PROFILE=nightly draws fresh ones, and many."""
+
+import os
+
+import hypothesis
+import torch
+
+torch.set_num_threads(1)
+
+hypothesis.settings.register_profile(
+    "default",
+    max_examples=400,
+    derandomize=True,
+    deadline=None,  # the machine may be busy
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # the same
+)
+hypothesis.settings.register_profile(
+    "nightly",
+    hypothesis.settings.get_profile("default"),
+    max_examples=20_000,
+    derandomize=False,
+    print_blob=True,
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn.utils.rnn import pack_sequence
+
+from unrolled.scan import packed_scan, scan
+
+
+def step(x: str, state: str) -> str:
+    """Show which input met which state."""
+    return f"({state}{x})"
+
+
+def test_state_is_carried() -> None:
+    states, last = scan(step, "abc", "s")
+    assert states == ["(sa)", "((sa)b)", "(((sa)b)c)"]
+    assert last == "(((sa)b)c)"
+
+
+def test_reverse_runs_from_the_end_and_keeps_the_order_of_time() -> None:
+    states, last = scan(step, iter("abc"), "s", reverse=True)
+    assert states == ["(((sc)b)a)", "((sc)b)", "(sc)"]
+    assert last == "(((sc)b)a)"
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_no_inputs_leave_the_state(reverse: bool) -> None:
+    assert scan(step, "", "s", reverse) == ([], "s")
+
+
+def test_arrays_are_walked_along_their_first_dimension() -> None:
+    inputs = np.arange(30.0).reshape(5, 3, 2)
+    states, last = scan(np.add, inputs, np.ones((3, 2)))
+    np.testing.assert_array_equal(np.stack(states), 1 + inputs.cumsum(0))
+    np.testing.assert_array_equal(last, states[-1])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    "lengths", [(5,), (5, 5, 5), (5, 3, 2), (4, 4, 1), (6, 1), (3, 2, 2, 1)], ids=str
+)
+def test_each_packed_sequence_is_scanned_alone(lengths: tuple[int, ...], reverse: bool) -> None:
+    torch.manual_seed(0)
+    # Integers in float64, so that the sums are exact; the factor tells one order from another.
+    sequences = [torch.randint(-9, 9, (length, 2)).double() for length in lengths]
+    state = torch.randint(-9, 9, (len(lengths), 2)).double()
+
+    def weigh(x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        return 2 * h + x
+
+    packed = pack_sequence(sequences)
+    batch_sizes = packed.batch_sizes.tolist()
+    states, last = packed_scan(weigh, packed.data, batch_sizes, state, reverse)
+    assert [len(rows) for rows in states] == batch_sizes
+    for number, sequence in enumerate(sequences):
+        expected, expected_last = scan(weigh, sequence, state[number], reverse)
+        actual = [rows[number] for rows in states if len(rows) > number]
+        assert torch.equal(torch.stack(actual), torch.stack(expected))
+        assert torch.equal(last[number], expected_last)
+
+
+def test_step_sees_only_sequences_that_are_there() -> None:
+    seen = []
+
+    def note(x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        seen.append((len(x), len(h)))
+        return x
+
+    data = torch.zeros(6, 1)
+    packed_scan(note, data, [3, 2, 1], torch.zeros(3, 1))
+    packed_scan(note, data, [3, 2, 1], torch.zeros(3, 1), reverse=True)
+    assert seen == [(3, 3), (2, 2), (1, 1), (1, 1), (2, 2), (3, 3)]

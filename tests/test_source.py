@@ -1,0 +1,83 @@
+import inspect
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from unrolled.source import Quotation, quote
+
+
+def lines_of_file(quotation: Quotation) -> str:
+    """Read the quoted lines by their numbers."""
+    file = Path(torch.__file__).parent.parent / quotation.path
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return "\n".join(lines[quotation.first_line - 1 : quotation.last_line])
+
+
+def test_whole_function() -> None:
+    quotation = quote(nn.RNNBase.reset_parameters)
+    assert quotation.text == textwrap.dedent(inspect.getsource(nn.RNNBase.reset_parameters)).strip()
+    assert quotation.text.startswith("def reset_parameters(self)")
+    assert quotation.text == str(quotation) == textwrap.dedent(lines_of_file(quotation)).strip()
+    assert quotation.path == "torch/nn/modules/rnn.py"
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [("stdv", None), (None, "stdv"), ("stdv", "for"), ("stdv", "stdv")]
+)
+def test_part_of_a_function(first: str | None, last: str | None) -> None:
+    quotation = quote(nn.RNNBase.reset_parameters, first, last)
+    assert quotation.text == textwrap.dedent(lines_of_file(quotation)).strip()
+    lines = quotation.text.splitlines()
+    assert lines[0].startswith(first or "def reset_parameters")
+    assert lines[-1].strip().startswith(last or "init.uniform_")
+
+
+def test_last_is_looked_for_after_first() -> None:
+    quotation = quote(nn.RNNBase.__init__, first="if mode ==", last="else")
+    assert "gate_size = 4 * hidden_size" in quotation.text
+    assert quotation.last_line > quotation.first_line
+    assert quotation.text.splitlines()[-1] == "else:"
+
+
+def test_class() -> None:
+    assert quote(nn.RNNBase, last="class").text == "class RNNBase(Module):"
+
+
+def test_indentation_is_kept_within() -> None:
+    text = quote(nn.RNNBase.reset_parameters, first="for").text
+    assert text == "for weight in self.parameters():\n    init.uniform_(weight, -stdv, stdv)"
+
+
+def test_permalink_is_to_the_revision_of_the_installed_torch() -> None:
+    quotation = Quotation("torch/nn/modules/rnn.py", 3, 5, "a\nb\nc")
+    assert quotation.permalink == (
+        "https://github.com/pytorch/pytorch/blob/"
+        f"{torch.version.git_version}/torch/nn/modules/rnn.py#L3-L5"
+    )
+
+
+def test_notebooks_show_the_lines_and_the_link() -> None:
+    version = torch.__version__.split("+")[0]
+    for last, language in (("stdv", "python"), ("for", "text")):
+        quotation = quote(nn.RNNBase.reset_parameters, "stdv", last, language)
+        number = quotation.first_line
+        lines = f"line {number}" if last == "stdv" else f"lines {number} to {number + 1}"
+        assert quotation._repr_markdown_() == (
+            f"PyTorch {version}, [`torch/nn/modules/rnn.py`, {lines}]({quotation.permalink}):\n\n"
+            f"```{language}\n{quotation.text}\n```\n"
+        )
+
+
+def test_lines_that_are_not_there() -> None:
+    with pytest.raises(ValueError, match=r"first should be how a line .* begins, got 'no such'"):
+        quote(nn.RNNBase.reset_parameters, first="no such")
+    with pytest.raises(ValueError, match=r"last should be how a line .* begins, got 'def'"):
+        quote(nn.RNNBase.reset_parameters, first="stdv", last="def")
+
+
+def test_function_of_somebody_else() -> None:
+    with pytest.raises(ValueError, match="function should be part of torch, got <function"):
+        quote(textwrap.dedent)
