@@ -1,5 +1,6 @@
 import copy
 import functools
+import inspect
 import io
 import pickle
 import warnings
@@ -153,6 +154,14 @@ def test_attributes_and_repr_are_those_of_torch(keywords: dict[str, Any]) -> Non
     assert not isinstance(ours, nn.RNN)  # torch.compile(fullgraph=True) would refuse it
     shapes = [[p.shape for p in group] for group in ours.all_weights]
     assert shapes == [[p.shape for p in group] for group in theirs.all_weights]
+
+
+def test_help_shows_the_arguments() -> None:
+    names = list(inspect.signature(unrolled.RNN).parameters)
+    assert names[:4] == ["input_size", "hidden_size", "num_layers", "nonlinearity"]
+    assert "proj_size" not in names
+    with pytest.raises(TypeError, match=r"^RNN\(\) missing 1 required positional argument"):
+        unrolled.RNN(10)
 
 
 def test_double_is_a_cast() -> None:

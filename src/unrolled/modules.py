@@ -4,6 +4,7 @@ They inherit `torch.nn.RNNBase`, from which parameters and their initialisation 
 `torch.nn.RNN`, subclasses of which ``torch.compile(fullgraph=True)`` refuses.
 """
 
+import inspect
 from itertools import pairwise
 from typing import Any, overload
 
@@ -274,7 +275,15 @@ def _rnn_arguments(
     return locals()
 
 
-_rnn_arguments.__qualname__ = "RNN"  # what Python's own messages about arguments name
+# What Python's own messages about arguments name, and what help() and the API reference show.
+_rnn_arguments.__qualname__ = "RNN"
+RNN.__signature__ = inspect.Signature(  # type: ignore[attr-defined] # what inspect looks for
+    [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for name, parameter in inspect.signature(_rnn_arguments).parameters.items()
+        if name != "proj_size"
+    ]
+)
 
 
 def _check_tensor(name: str, value: object) -> None:
