@@ -59,7 +59,7 @@ MACROS: dict[str, Macro] = {
     # `gg` as a command would hide LaTeX's \gg, which is why gates have one command for all.
     r"\token": Macro("#1", "#2", r"anything in the colour of a token: \token{wih}{W_{ii}}"),
     r"\Hin": Macro("", r"H_{\text{in}}", "features of the input"),
-    r"\Hout": Macro("", r"H_{\text{out}}", "features of the output"),
+    r"\Hout": Macro("", r"H_{\text{out}}", "features of the hidden state"),
 }
 """The commands of the notation, for the pages to use and for the notation page to list."""
 

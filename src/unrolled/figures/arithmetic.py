@@ -88,7 +88,7 @@ def step_equation(
     first = (
         Block(inputs, "x_{t}", "x", shape_text(N, H_in)),
         "@",
-        Block(w_ih, "W_{ih}^{T}", "wih", shape_text(H_in, H_out)),
+        Block(w_ih, "W_{ih}^{⊤}", "wih", shape_text(H_in, H_out)),
         "+",
         Block([b_ih], "b_{ih}", "b", shape_text(H_out)),
     )
@@ -96,7 +96,7 @@ def step_equation(
         "+",
         Block(before, "h_{t-1}", "h", shape_text(N, H_out)),
         "@",
-        Block(w_hh, "W_{hh}^{T}", "whh", shape_text(H_out, H_out)),
+        Block(w_hh, "W_{hh}^{⊤}", "whh", shape_text(H_out, H_out)),
         "+",
         Block([b_hh], "b_{hh}", "b", shape_text(H_out)),
     )
@@ -114,8 +114,8 @@ def step_equation(
     cell = cell_size((first, second, third), WIDTH - 2 * _MARGIN, 14.0)
     formula = [
         ("h_{t}", "h"), (" = ", None), (act, "act"), ("( ", None), ("x_{t}", "x"),
-        ("W_{ih}^{T}", "wih"), (" + ", None), ("b_{ih}", "b"), (" + ", None),
-        ("h_{t-1}", "h"), ("W_{hh}^{T}", "whh"), (" + ", None), ("b_{hh}", "b"), (" )", None),
+        ("W_{ih}^{⊤}", "wih"), (" + ", None), ("b_{ih}", "b"), (" + ", None),
+        ("h_{t-1}", "h"), ("W_{hh}^{⊤}", "whh"), (" + ", None), ("b_{hh}", "b"), (" )", None),
     ]  # fmt: skip
     parts, y = [text(WIDTH / 2, 20, formula, kind="math")], 36.0
     for row in (first, second, third):
@@ -176,7 +176,7 @@ def output_layer(h_t: Any, weight: Any, bias: Any, y_t: Any) -> Figure:
     row = (
         Block(states, "h_{t}", "h", shape_text(N, H_out)),
         "  @  ",
-        Block(turned, "W^{T}", None, shape_text(H_out, features)),
+        Block(turned, "W^{⊤}", None, shape_text(H_out, features)),
         "+",
         Block([shift], "b", "b", shape_text(features)),
         "  =  ",
@@ -223,7 +223,7 @@ def product(
     result : array_like
         Their product, ``(rows, columns)``.
     names : tuple of str
-        What stands beside the blocks, mathematics as in formulas (``"W_{ih}^{T}"``).
+        What stands beside the blocks, mathematics as in formulas (``"W_{ih}^{⊤}"``).
     tokens : tuple of str or None
         Their inks.
     highlight : (int, int), optional

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["bars", "histogram", "lines"]
 
-_ORDER = ("h", "x", "whh", "c", "act", "grad", "wih", "b")
 _DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.8)), (0, (7, 2, 1.5, 2)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-# Colours that stand for the ink and the tokens in matplotlib's file, and do not occur otherwise.
-_INK = "#010101"
-_PLACEHOLDERS = {name: f"#0a00{index:02x}" for index, name in enumerate(PALETTE)}
+# What is not a symbol has no symbol's colour: series without a token are in ink, and muted.
+_COLOURS = {
+    **{name: f"var(--u-{name})" for name in PALETTE},
+    "ink": "currentColor",
+    "muted": "var(--pst-color-text-muted, currentColor)",
+}
+_NEUTRAL = ("ink", "muted")
+# Colours that stand for these in matplotlib's file, and do not occur there otherwise.
+_PLACEHOLDERS = {name: f"#0a00{index:02x}" for index, name in enumerate(_COLOURS)}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _METADATA = ("Creator", "Date", "Format", "Type")
 # Any: in matplotlib's types every key of its settings is a literal.
@@ -42,7 +47,7 @@ _STYLE: Any = {
     "legend.handlelength": 2.8,
     **dict.fromkeys(
         ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color",
-         "grid.color"), _INK
+         "grid.color"), _PLACEHOLDERS["ink"]
     ),
 }  # fmt: skip
 
@@ -63,7 +68,7 @@ def lines(
 ) -> Figure:
     """Plot one or more series against `x`.
 
-    Each series has its own token, marker and dashes, so that colour is not the only difference.
+    Each series has its own marker and dashes, so that colour is not the only difference.
 
     Parameters
     ----------
@@ -76,7 +81,8 @@ def lines(
     x_label, y_label : str
         What the axes measure.
     tokens : sequence of str, optional
-        The ink of each series.
+        The colour of each series: the token of what it measures, or ``"ink"`` or ``"muted"``,
+        which alternate if left out.
     log_x, log_y : bool, default False
         Whether an axis is logarithmic.
     height : float, default 230
@@ -101,7 +107,7 @@ def lines(
     --------
     >>> figure = lines([1, 2, 3], {"RNN": [0.9, 0.7, 0.5]}, title="Recall", x_label="gap",
     ...                description="Accuracy falls from 0.9 to 0.5.", y_label="accuracy")
-    >>> "var(--u-h)" in figure.body
+    >>> "currentColor" in figure.body
     True
     """
     at = vector("x", x)
@@ -122,6 +128,8 @@ def lines(
             )
         if log_x:
             axes.set_xscale("log")
+            if len(at) <= 8:
+                axes.set_xticks(at)  # where it was measured
         if log_y:
             axes.set_yscale("log")
 
@@ -155,7 +163,7 @@ def histogram(
     bins : int, default 30
         Number of bins.
     tokens : sequence of str, optional
-        The ink of each series.
+        The colour of each series, as in `lines`.
     height : float, default 230
         In the units of the width, 360.
     caption : str, default ""
@@ -228,7 +236,7 @@ def bars(
     x_label : str, default ""
         What the names are.
     tokens : sequence of str, optional
-        The ink of each bar; by default one ink for all.
+        The colour of each bar, as in `lines`; ink if left out.
     height : float, default 230
         In the units of the width, 360.
     caption : str, default ""
@@ -255,7 +263,7 @@ def bars(
     """
     heights = vector("values", list(values.values()))
     names = list(values)
-    inks = _inks(len(names), ["h"] * len(names) if tokens is None else tokens)
+    inks = _inks(len(names), ["ink"] * len(names) if tokens is None else tokens)
 
     def draw(axes: "Axes") -> None:
         fills = [(ink, 0.25) for ink in inks]
@@ -265,16 +273,16 @@ def bars(
 
 
 def _inks(count: int, tokens: Sequence[str] | None) -> list[str]:
-    """Choose a token for each series, as a colour that `_in_tokens` finds again."""
+    """Choose the colour of each series, as a placeholder that `_in_tokens` finds again."""
     if tokens is None:
-        if not 0 < count <= len(_ORDER):
-            raise ValueError(f"series: expected 1 to {len(_ORDER)} of them, got {count}")
-        tokens = _ORDER[:count]
+        if not 0 < count <= len(_MARKERS):
+            raise ValueError(f"series: expected 1 to {len(_MARKERS)} of them, got {count}")
+        tokens = [_NEUTRAL[index % 2] for index in range(count)]
     if len(tokens) != count or count == 0:
         raise ValueError(f"tokens: expected {count} of them, at least one, got {len(tokens)}")
     for token in tokens:
-        if token not in PALETTE:
-            raise ValueError(f"tokens: expected names in {list(PALETTE)}, got {token!r}")
+        if token not in _COLOURS:
+            raise ValueError(f"tokens: expected names in {list(_COLOURS)}, got {token!r}")
     return [_PLACEHOLDERS[token] for token in tokens]
 
 
@@ -290,7 +298,7 @@ def _plot(
     """Draw on matplotlib's axes and turn the file into a figure."""
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
     for name, value in (("title", title), ("description", description)):
         if not value.strip():
@@ -304,7 +312,8 @@ def _plot(
         axes.set_axisbelow(True)
         for axis in (axes.xaxis, axes.yaxis):
             if axis.get_scale() == "log":
-                axis.set_major_locator(LogLocator(numticks=6))
+                if not isinstance(axis.get_major_locator(), FixedLocator):
+                    axis.set_major_locator(LogLocator(numticks=6))
                 axis.set_major_formatter(FuncFormatter(_tick))
                 axis.set_minor_formatter(NullFormatter())
         if count > 1:
@@ -334,9 +343,9 @@ def _in_tokens(svg: str) -> str:
     # The fonts of the page; older versions of matplotlib write the short form.
     body = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", body)
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
-    body = body.replace("xlink:href", "href").replace(_INK, "currentColor")
-    for token, colour in _PLACEHOLDERS.items():
-        body = body.replace(colour, f"var(--u-{token})")
+    body = body.replace("xlink:href", "href")
+    for token, placeholder in _PLACEHOLDERS.items():
+        body = body.replace(placeholder, _COLOURS[token])
     name = hashlib.sha256(body.encode()).hexdigest()[:8]
     body = re.sub(r'(id="|href="#|url\(#)', rf"\1u{name}-", body)
     body = re.sub(r">\s+<", "><", body).strip()

@@ -308,5 +308,5 @@ def _loop_arguments(
 def _weighted(symbol: str, t: int) -> Content:
     """Write ``x_t W_ih^T + b_ih`` or ``h_t W_hh^T + b_hh``, each symbol in its ink."""
     index = "ih" if symbol == "x" else "hh"
-    weight, bias = f"W_{{{index}}}^{{T}}", f"b_{{{index}}}"
+    weight, bias = f"W_{{{index}}}^{{⊤}}", f"b_{{{index}}}"
     return [(f"{symbol}_{{{t}}}", symbol), (weight, f"w{index}"), (" + ", None), (bias, "b")]

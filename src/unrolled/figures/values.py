@@ -276,4 +276,6 @@ def range_text(values: Matrix) -> str:
 
 def words(name: str) -> str:
     """Write mathematics as plain text."""
-    return name.replace("_{", "_").replace("^{", "^").replace("}", "")
+    return (
+        name.replace("_{", "_").replace("^{⊤}", " transposed").replace("^{", "^").replace("}", "")
+    )
