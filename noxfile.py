@@ -141,7 +141,7 @@ def resized(session: nox.Session) -> None:
     with session.chdir(copy):
         environment = {"PYTHONPATH": str(copy / "src"), "CI": "true"}
         session.run("sphinx-build", *SPHINX[:-2], "-b", "html", "docs", "html", env=environment)
-    for page in ("index", "walkthrough/*", "reference/notation"):
+    for page in ("index", "walkthrough/*", "module/*", "reference/notation"):
         for file in sorted((copy / "html").glob(f"{page}.html")):
             shown = re.sub("<[^>]*>", "", file.read_text("utf-8"))
             stale = [shape for shape in ("(3, 5, 10)", "(1, 3, 20)") if shape in shown]

@@ -4,8 +4,10 @@ Each takes the package (or its class) as an argument and gives what is wrong, in
 pass. `test_mutations` shows that each of them notices a mistake.
 """
 
+import ast
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -14,110 +16,170 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
+from torch.utils._python_dispatch import TorchDispatchMode
 
 LAYOUTS = ("batched", "unbatched", "packed", "packed unsorted")
+KINDS = ("RNN", "GRU", "LSTM")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A constructor call of `nn.RNN` and an input for it."""
+    """A constructor call of a recurrent module and an input for it."""
 
+    kind: str = "RNN"  # or "GRU", "LSTM"
     input_size: int = 10
     hidden_size: int = 20
     num_layers: int = 1
-    nonlinearity: str = "tanh"
+    nonlinearity: str = "tanh"  # of an RNN
     bias: bool = True
     batch_first: bool = False
     dropout: float = 0.0
     bidirectional: bool = False
+    proj_size: int = 0  # of an LSTM
     dtype: torch.dtype = torch.float64
     training: bool = True
     layout: str = "batched"
     lengths: tuple[int, ...] = (5, 5, 5)  # one for each of the N sequences
     L: int = 5  # of input that is not packed
     hx_given: bool = True
-    loss: str = "output and h_n"  # what the gradients are those of
-    scale: float = 1.0  # large input saturates tanh
+    loss: str = "output and states"  # what the gradients are those of
+    scale: float = 1.0  # large input saturates the activations
+    onednn: bool = True
     seed: int = 0
 
-    def module(self, module_type: Callable[..., nn.RNNBase]) -> Any:
+    def module(self, module_type: Callable[..., nn.RNNBase], **keywords: Any) -> Any:
+        if self.kind == "RNN":
+            keywords["nonlinearity"] = self.nonlinearity
+        if self.kind == "LSTM":
+            keywords["proj_size"] = self.proj_size
         torch.manual_seed(self.seed)
         return module_type(
             self.input_size,
             self.hidden_size,
             self.num_layers,
-            self.nonlinearity,
             bias=self.bias,
             batch_first=self.batch_first,
             dropout=self.dropout,
             bidirectional=self.bidirectional,
             dtype=self.dtype,
+            **keywords,
         ).train(self.training)
 
-    def leaves(self) -> tuple[list[Tensor], Tensor | None]:
-        """Draw the input, one tensor or one for each packed sequence, and hx."""
+    def theirs(self) -> Any:
+        return self.module(getattr(nn, self.kind))
+
+    def leaves(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Draw the input, one tensor or one for each packed sequence, and the states."""
         generator = torch.Generator().manual_seed(self.seed + 1)
 
         def draw(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator, dtype=self.dtype)
 
         N = len(self.lengths)
-        states = self.num_layers * (2 if self.bidirectional else 1)
         if self.layout == "unbatched":
             inputs = [draw(self.L, self.input_size)]
-            hx = draw(states, self.hidden_size)
         elif self.layout == "batched":
             shape = (N, self.L) if self.batch_first else (self.L, N)
             inputs = [draw(*shape, self.input_size)]
-            hx = draw(states, N, self.hidden_size)
         else:
             lengths = self.lengths
             if self.layout == "packed":
                 lengths = tuple(sorted(lengths, reverse=True))
             inputs = [draw(length, self.input_size) for length in lengths]
-            hx = draw(states, N, self.hidden_size)
-        return [x * self.scale for x in inputs], hx if self.hx_given else None
+        rows = (self.D * self.num_layers, *(() if self.layout == "unbatched" else (N,)))
+        widths = [self.proj_size or self.hidden_size, self.hidden_size][: 1 + self.is_lstm]
+        states = [draw(*rows, width) for width in widths]  # h_0, of an LSTM also c_0
+        return [x * self.scale for x in inputs], states if self.hx_given else []
 
     def input(self, leaves: list[Tensor]) -> Tensor | PackedSequence:
         if self.layout.startswith("packed"):
             return pack_sequence(leaves, enforce_sorted=self.layout == "packed")
         return leaves[0]
 
+    def hx(self, states: list[Tensor]) -> Any:
+        if not states:
+            return None
+        return tuple(states) if self.is_lstm else states[0]
 
-def run(module: nn.RNNBase, configuration: Configuration) -> dict[str, Tensor]:
+    @property
+    def is_lstm(self) -> bool:
+        return self.kind == "LSTM"
+
+    @property
+    def D(self) -> int:  # noqa: N802 # its name everywhere
+        return 2 if self.bidirectional else 1
+
+    @property
+    def through_onednn(self) -> bool:
+        """Say whether PyTorch hands this to oneDNN, as `use_mkldnn` in ATen's RNN.cpp decides."""
+        equal = not self.layout.startswith("packed") or len(set(self.lengths)) == 1
+        numbers = self.layout == "unbatched" or len(self.lengths) > 0
+        return (
+            self.is_lstm
+            and self.onednn
+            and self.dtype == torch.float32
+            and self.proj_size == 0
+            and equal
+            and numbers
+        )
+
+
+class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's is untyped
+    """Note which operators reach the kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # the same
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def tensors(states: Any) -> list[Any]:
+    """Give h_n, of an LSTM h_n and c_n; these may be arrays too."""
+    return list(states) if isinstance(states, tuple) else [states]
+
+
+def run(module: Any, configuration: Configuration) -> dict[str, Tensor]:
     """Run a module forward and backward and name everything that can be seen of it."""
     seen = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
-    inputs, hx = configuration.leaves()
-    inputs = [x.requires_grad_() for x in inputs]
-    arguments = [configuration.input(inputs)] + ([] if hx is None else [hx.requires_grad_()])
+    inputs, states = configuration.leaves()
+    for leaf in (*inputs, *states):
+        leaf.requires_grad_()
+    arguments = [configuration.input(inputs)]
+    if states:
+        arguments.append(configuration.hx(states))
     torch.manual_seed(configuration.seed + 2)  # of the dropout
-    output, h_n = module(*arguments)
+    output, last = module(*arguments)
     seen["generator after forward"] = torch.get_rng_state()
     if isinstance(output, PackedSequence):
         for field in ("batch_sizes", "sorted_indices", "unsorted_indices"):
             if getattr(output, field) is not None:
                 seen[f"output.{field}"] = getattr(output, field)
         output = output.data
-    seen |= {"output": output.detach(), "h_n": h_n.detach()}
-    terms = [
-        value
-        for name, value in (("output", output), ("h_n", h_n))
-        if name in configuration.loss.split(" and ")
-    ]
+    results = {"output": output} | dict(zip(("h_n", "c_n"), tensors(last), strict=False))
+    seen |= {name: value.detach() for name, value in results.items()}
+    wanted = configuration.loss.replace("states", "h_n and c_n").split(" and ")
+    terms = [value for name, value in results.items() if name in wanted]
     generator = torch.Generator().manual_seed(configuration.seed + 3)
     weights = [torch.randn(t.shape, generator=generator, dtype=t.dtype) for t in terms]
-    leaves: dict[str, Tensor] = dict(module.named_parameters())
-    leaves |= {f"input {number}": x for number, x in enumerate(inputs)}
-    leaves |= {} if hx is None else {"hx": hx}
-    gradients = torch.autograd.grad(terms, list(leaves.values()), weights, allow_unused=True)
-    for name, gradient in zip(leaves, gradients, strict=True):
+    named: dict[str, Tensor] = dict(module.named_parameters())
+    named |= {f"input {number}": x for number, x in enumerate(inputs)}
+    named |= dict(zip(("h_0", "c_0"), states, strict=False))
+    gradients = torch.autograd.grad(terms, list(named.values()), weights, allow_unused=True)
+    for name, gradient in zip(named, gradients, strict=True):
         if gradient is not None:
             seen[f"gradient of {name}"] = gradient
     return seen
 
 
-def compare(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:
-    """Say which quantities are not the same bits in the same layout, and by how much."""
+def compare(ours: dict[str, Tensor], theirs: dict[str, Tensor], bound: float = 0.0) -> list[str]:
+    """Say which quantities are not the same bits in the same layout, and by how much.
+
+    With a bound, elements may differ by that much; those of a gradient, which is a sum over all
+    sequences and time steps, by that much of the largest if it is more than 1.
+    """
     if list(ours) != list(theirs):
         return [f"there is {list(ours)}, expected {list(theirs)}"]
     wrong = []
@@ -127,54 +189,111 @@ def compare(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:
             a, b = getattr(actual, what), getattr(expected, what)
             if what == "stride":
                 a, b = a(), b()
-            if a != b:
+            if a != b and not (bound and what == "stride"):
                 wrong.append(f"{name}: {what} {a}, expected {b}")
         if actual.shape == expected.shape and not torch.equal(actual, expected):
             apart = (actual.double() - expected.double()).abs()
-            wrong.append(
-                f"{name}: {int((apart > 0).sum())} of {apart.numel()} elements differ, by at most "
-                f"{float(apart.max()):.3g}, on torch {torch.__version__}, "
-                f"{torch.backends.cpu.get_cpu_capability()}"
-            )
+            largest = float(expected.double().abs().max())
+            allowed = bound * (max(1.0, largest) if name.startswith("gradient") else 1.0)
+            if not apart.max() <= allowed:  # also true of NaN
+                wrong.append(
+                    f"{name}: {int((apart > allowed).sum())} of {apart.numel()} elements differ, by"
+                    f" at most {float(apart.max()):.3g}, allowed {allowed:.1g}, on torch"
+                    f" {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
+                )
     return wrong
 
 
-def module_differences(rnn_type: Any, configuration: Configuration) -> list[str]:
-    """Compare a module with `nn.RNN` from the constructor to the gradients."""
+@contextmanager
+def onednn(enabled: bool) -> Iterator[None]:
+    """Switch oneDNN; `torch.backends.mkldnn.flags` does the same and warns of Intel GPUs."""
+    backend: Any = torch.backends.mkldnn  # whose attributes are typed as what stands behind them
+    before = backend.enabled
+    backend.enabled = enabled
+    try:
+        yield
+    finally:
+        backend.enabled = before
+
+
+ONEDNN_BOUND = 1e-6
+"""How far a float32 LSTM may be from oneDNN's, which adds in another order."""
+
+
+def module_differences(module_type: Any, configuration: Configuration) -> list[str]:
+    """Compare a module with that of `torch.nn` from the constructor to the gradients."""
     results, warned, names = [], [], []
-    for module_type in (rnn_type, nn.RNN):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            module = configuration.module(module_type)
-        constructed = {"generator after the constructor": torch.get_rng_state()}
-        warned.append([(warning.category, str(warning.message)) for warning in caught])
-        names.append(list(module.state_dict()))
-        results.append(constructed | run(module, configuration))
-    wrong = [] if warned[0] == warned[1] else [f"warns {warned[0]}, expected {warned[1]}"]
+    with onednn(configuration.onednn):
+        for build in (module_type, getattr(nn, configuration.kind)):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                module = configuration.module(build)
+            constructed = {"generator after the constructor": torch.get_rng_state()}
+            warned.append([(warning.category, str(warning.message)) for warning in caught])
+            names.append(list(module.state_dict()))
+            with warnings.catch_warnings():
+                # PyTorch says so once of an LSTM with a projection.
+                warnings.filterwarnings("ignore", "LSTM with projections is not supported")
+                results.append(constructed | run(module, configuration))
+        wrong = _which_kernel(module, configuration)
+    if warned[0] != warned[1]:
+        wrong.append(f"warns {warned[0]}, expected {warned[1]}")
     if names[0] != names[1]:
         wrong.append(f"state_dict has {names[0]}, expected {names[1]}")
-    return wrong + compare(*results)
+    bound = ONEDNN_BOUND * configuration.scale if configuration.through_onednn else 0.0
+    return wrong + compare(results[0], results[1], bound)
+
+
+def _which_kernel(module: Any, configuration: Configuration) -> list[str]:
+    """See to it that PyTorch runs oneDNN where we think so, and nowhere else."""
+    if not configuration.is_lstm:
+        return []
+    leaves, _ = configuration.leaves()
+    with torch.no_grad(), Operators() as operators:
+        module(configuration.input(leaves))
+    if ("mkldnn_rnn_layer" in operators.names) != configuration.through_onednn:
+        return [f"oneDNN runs, or not, against through_onednn: {sorted(operators.names)}"]
+    return []
 
 
 REPRESENTATIVE = [
-    Configuration(num_layers=num_layers, bidirectional=bidirectional, layout=layout,
+    Configuration(kind=kind, num_layers=num_layers, bidirectional=bidirectional, layout=layout,
                   lengths=(2, 5, 3), dropout=dropout, nonlinearity=nonlinearity, training=training,
-                  batch_first=layout == "batched", hx_given=training)
-    for (num_layers, bidirectional, dropout), (layout, nonlinearity, training) in product(
+                  batch_first=layout == "batched", hx_given=training,
+                  proj_size=7 if kind == "LSTM" and layout in projected else 0)
+    for kind, (num_layers, bidirectional, dropout), (layout, nonlinearity, training), projected
+    in product(
+        KINDS,
         [(1, False, 0.0), (3, True, 0.5)],
         [("batched", "tanh", True), ("batched", "relu", False), ("unbatched", "tanh", True),
          ("packed unsorted", "tanh", True), ("packed", "relu", False)],
+        [(), LAYOUTS],
     )
-    if training or num_layers > 1
+    if (training or num_layers > 1) and (kind == "LSTM" or not projected)
 ]  # fmt: skip # a table
 """A few configurations that a mistake in a module does not survive."""
 
 
 def rnn_differences(package: Any) -> Iterator[str]:
-    """Compare the module with `nn.RNN` in a few configurations."""
+    """Compare our RNN with `nn.RNN` in a few configurations."""
+    return _representative_differences(package, "RNN")
+
+
+def gru_differences(package: Any) -> Iterator[str]:
+    """Compare our GRU with `nn.GRU` in a few configurations."""
+    return _representative_differences(package, "GRU")
+
+
+def lstm_differences(package: Any) -> Iterator[str]:
+    """Compare our LSTM with `nn.LSTM` in a few configurations."""
+    return _representative_differences(package, "LSTM")
+
+
+def _representative_differences(package: Any, kind: str) -> Iterator[str]:
     for configuration in REPRESENTATIVE:
-        for difference in module_differences(package.RNN, configuration):
-            yield f"{configuration}: {difference}"
+        if configuration.kind == kind:
+            for difference in module_differences(getattr(package, kind), configuration):
+                yield f"{configuration}: {difference}"
 
 
 def shape_differences(package: Any) -> list[str]:
@@ -235,27 +354,34 @@ def without_nonlinearity(keywords: dict[str, Any]) -> dict[str, Any]:
 
 
 def cell_differences(package: Any) -> list[str]:
-    """Compare the cell, on tensors and on NumPy arrays, with `nn.RNNCell`."""
+    """Compare the cells, on tensors and on NumPy arrays, with those of `torch.nn`."""
     wrong = []
-    for nonlinearity, bias, dtype in product(
-        ("tanh", "relu"), (True, False), (torch.float32, torch.float64)
+    for kind, nonlinearity, bias, dtype in product(
+        KINDS, ("tanh", "relu"), (True, False), (torch.float32, torch.float64)
     ):
+        if kind != "RNN" and nonlinearity != "tanh":
+            continue
+        keywords = {"nonlinearity": nonlinearity} if kind == "RNN" else {}
         torch.manual_seed(0)
-        cell = nn.RNNCell(10, 20, bias, nonlinearity, dtype=dtype)
-        x, h = torch.randn(3, 10, dtype=dtype), torch.randn(3, 20, dtype=dtype)
+        cell = getattr(nn, f"{kind}Cell")(10, 20, bias, dtype=dtype, **keywords)
+        ours = getattr(package, f"{kind.lower()}_cell")
+        x = torch.randn(3, 10, dtype=dtype)
+        hx = tuple(torch.randn(3, 20, dtype=dtype) for _ in range(1 + (kind == "LSTM")))
         parameters = [parameter.detach() for parameter in cell.parameters()]
-        expected = cell(x, h).detach()
-        case = f"{nonlinearity}, bias={bias}, {dtype}"
-        if not torch.equal(
-            package.rnn_cell(x, h, *parameters, nonlinearity=nonlinearity), expected
-        ):
-            wrong.append(f"{case}: not the bits of RNNCell")
-        arrays = [array.numpy() for array in (x, h, *parameters)]
-        actual = package.rnn_cell(*arrays, nonlinearity=nonlinearity)
+        state: Any = hx if kind == "LSTM" else hx[0]
+        expected = [value.detach() for value in tensors(cell(x, state))]
+        case = f"{kind}, {nonlinearity}, bias={bias}, {dtype}"
+        actual = tensors(ours(x, state, *parameters, **keywords))
+        if not all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True)):
+            wrong.append(f"{case}: not the bits of {kind}Cell")
+        arrays = [array.numpy() for array in parameters]
+        state = tuple(h.numpy() for h in hx) if kind == "LSTM" else hx[0].numpy()
+        on_arrays = ours(x.numpy(), state, *arrays, **keywords)
         bound = 1e-12 if dtype == torch.float64 else 1e-6
-        apart = np.abs(actual - expected.numpy()).max()
-        if actual.dtype != expected.numpy().dtype or apart > bound:
-            wrong.append(f"{case}: NumPy is {apart:.1e} off, in {actual.dtype}")
+        for a, b in zip(tensors(on_arrays), expected, strict=True):
+            apart = np.abs(np.asarray(a) - b.numpy()).max()
+            if np.asarray(a).dtype != b.numpy().dtype or apart > bound:
+                wrong.append(f"{case}: NumPy is {apart:.1e} off, in {np.asarray(a).dtype}")
     return wrong
 
 
@@ -263,40 +389,215 @@ def hand_differences(package: Any) -> list[str]:
     """Compare with cases whose answer needs no second implementation."""
     zeros = np.zeros
     eye = np.eye(3, k=-1)  # W_hh with ones below the diagonal: it moves the state down
-    cases = {
+    one, half, tanh = np.ones((1, 1, 1)), np.full((1, 1, 1), 0.5), np.tanh
+    cases: dict[str, tuple[Any, Any]] = {
         "two layers of ones: 10, then 10 * 1000": (
-            _network(package, np.ones((1, 1, 10)), zeros((2, 1, 1000)),
+            _network(package, "RNN_RELU", np.ones((1, 1, 10)), [zeros((1, 1000))] * 2,
                      [[np.ones((1000, 10)), np.ones((1000, 1000))], [np.ones((1000, 1000))] * 2]),
-            np.full((1, 1, 1000), 10_000.0),
+            [10_000.0] * 1000,
         ),
         "prefix sums": (
-            _network(package, np.arange(1.0, 6).reshape(5, 1, 1), zeros((1, 1, 1)),
+            _network(package, "RNN_RELU", np.arange(1.0, 6).reshape(5, 1, 1), [zeros((1, 1))],
                      [[np.ones((1, 1))] * 2]),
-            np.array([1.0, 3, 6, 10, 15]).reshape(5, 1, 1),
+            [1.0, 3, 6, 10, 15],
         ),
         "a one that moves right, which W_hh without its transpose would lose": (
-            _network(package, zeros((3, 1, 1)), np.array([[[1.0, 0, 0]]]), [[zeros((3, 1)), eye]]),
-            np.array([[0.0, 1, 0], [0, 0, 1], [0, 0, 0]]).reshape(3, 1, 3),
+            _network(package, "RNN_RELU", zeros((3, 1, 1)), [np.array([[1.0, 0, 0]])],
+                     [[zeros((3, 1)), eye]]),
+            [0.0, 1, 0, 0, 0, 1, 0, 0, 0],
+        ),
+        "an LSTM with its gates open: the cell state counts": (
+            _lstm(package, np.ones((4, 1, 1)), i=100, f=100, o=100, w_g=100),
+            tanh([1.0, 2, 3, 4]),
+        ),
+        "the input gate shut: the cell state stays": (
+            _lstm(package, np.ones((2, 1, 1)), i=-100, f=100, o=100, w_g=100, c=0.5),
+            tanh([0.5, 0.5]),
+        ),
+        "the forget gate shut: only the candidate is left": (
+            _lstm(package, np.ones((2, 1, 1)), i=100, f=-100, o=100, w_g=100, c=0.5),
+            tanh([1.0, 1.0]),
+        ),
+        "the output gate shut: nothing comes out": (
+            _lstm(package, np.ones((2, 1, 1)), i=100, f=100, o=-100, w_g=100, c=0.5),
+            [0.0, 0],
+        ),
+        "all biases 0: half of the cell state stays, half of it comes out": (
+            _lstm(package, zeros((1, 1, 1)), c=0.5), tanh([0.25]) / 2,
+        ),
+        "z is 1: a GRU keeps its state": (
+            _gru(package, 3, half, z=100, n=0.5), [0.5] * 3,
+        ),
+        "z is 0: a GRU takes the candidate": (
+            _gru(package, 3, half, z=-100, n=0.5), tanh([0.5] * 3),
+        ),
+        "z is a half: the mean": (_gru(package, 1, half, n=9), (tanh([9]) + 0.5) / 2),
+        "r is 0: b_hn is inside the product": (
+            _gru(package, 1, half, r=-100, z=-100, n=0.5, b_hn=9), tanh([0.5]),
+        ),
+        "r is a half: half of b_hn": (
+            _gru(package, 1, half, z=-100, n=0.5, b_hn=1), tanh([1.0]),
+        ),
+        "r is 1: W_hn sees the whole state": (
+            _gru(package, 1, one, r=100, z=-100, w_hn=2), tanh([2.0]),
         ),
     }  # fmt: skip # a table
     return [
-        f"{name}: {actual}, expected {expected}"
+        f"{name}: {actual.tolist()}, expected {list(expected)}"
         for name, (actual, expected) in cases.items()
-        if not np.array_equal(actual, expected)
+        if not np.allclose(actual, expected, rtol=0, atol=1e-15)
     ]
 
 
-def _network(package: Any, inputs: Any, h_0: Any, layers: list[list[Any]]) -> Any:
+def _network(
+    package: Any, mode: str, inputs: Any, states: list[Any], layers: list[list[Any]]
+) -> Any:
+    run_network, steps = package.layers.run_network, package.layers.STEPS
     weights = [[package.layers.Weights(*layer)] for layer in layers]
-    return package.layers.rnn_network(inputs, h_0, weights, "relu")[0]
+    initial = [state if isinstance(state, tuple) else (state,) for state in states]
+    return run_network([steps[mode]] * len(layers), inputs, initial, weights).output.flatten()
+
+
+def _lstm(
+    package: Any, inputs: Any, i: float = 0, f: float = 0, o: float = 0, w_g: float = 0,
+    c: float = 0,
+) -> Any:  # fmt: skip # a call
+    """Run an LSTM of one cell, without a recurrent weight."""
+    weights = [np.array([[0.0], [0], [w_g], [0]]), np.zeros((4, 1)), np.array([i, f, 0, o])]
+    state = np.zeros((1, 1)), np.full((1, 1), c)
+    return _network(package, "LSTM", inputs, [state], [[*weights, np.zeros(4)]])
+
+
+def _gru(
+    package: Any, L: int, h_0: Any, r: float = 0, z: float = 0, n: float = 0, b_hn: float = 0,
+    w_hn: float = 0,
+) -> Any:  # fmt: skip # a call
+    """Run a GRU of one unit on zeros."""
+    weight_hh = np.array([[0.0], [0], [w_hn]])
+    biases = np.array([r, z, n], dtype=float), np.array([0, 0, b_hn], dtype=float)
+    return _network(
+        package, "GRU", np.zeros((L, 1, 1)), [h_0[0]], [[np.zeros((3, 1)), weight_hh, *biases]]
+    )
+
+
+def mask_differences(package: Any) -> Iterator[str]:
+    """Compare masks and lengths with `torch.nn` run on the time steps that count, and no others."""
+    holes = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0], [0, 1, 0]]).bool()
+    ends = torch.arange(5)[:, None] < torch.tensor([2, 5, 0])
+    for kind, batch_first in product(KINDS, (False, True)):
+        configuration = Configuration(
+            kind=kind, num_layers=2, bidirectional=batch_first, batch_first=batch_first
+        )
+        (x,), states = configuration.leaves()
+        module, theirs = configuration.module(getattr(package, kind)), configuration.theirs()
+        for mask, keywords in (
+            (holes, {"mask": holes.T if batch_first else holes}),
+            (ends, {"lengths": [2, 5, 0]}),
+        ):
+            output, last = module(x, configuration.hx(states), **keywords)
+            rows, inputs = (t if batch_first else t.transpose(0, 1) for t in (output, x))
+            for n, kept in enumerate(mask.T):
+                alone = [state[:, n] for state in states]
+                expected, ended = torch.zeros(0, rows.shape[-1]).double(), alone
+                if kept.any():
+                    expected, final = theirs(inputs[n][kept], configuration.hx(alone))
+                    ended = tensors(final)
+                actual = [rows[n][kept], *(state[:, n] for state in tensors(last))]
+                for a, b in zip(actual, (expected, *ended), strict=True):
+                    if not torch.allclose(a, b, rtol=0, atol=1e-12):
+                        yield f"{kind}, {list(keywords)}, sequence {n}: not what it is alone"
+                if (rows[n][~kept] != 0).any():
+                    yield f"{kind}, {list(keywords)}, sequence {n}: padding does not put out 0"
+
+
+def state_differences(package: Any) -> Iterator[str]:
+    """Compare all states with those of `torch.nn` called once for each layer and time step."""
+    for kind in KINDS:
+        configuration = Configuration(kind=kind, num_layers=2)
+        module = configuration.module(getattr(package, kind))
+        (inputs,), states = configuration.leaves()
+        every = module(inputs, configuration.hx(states), all_states=True)[2]
+        for layer in range(2):
+            one = getattr(nn, kind)(inputs.shape[-1], 20, dtype=torch.float64)
+            one.load_state_dict(
+                {
+                    name: module.state_dict()[name.replace("l0", f"l{layer}")]
+                    for name in one.state_dict()
+                }
+            )
+            hx = configuration.hx([state[layer : layer + 1] for state in states])
+            after = []
+            for x in inputs:
+                _, hx = one(x[None], hx)
+                after.append([part[0] for part in tensors(hx)])
+            for name, part in zip("hc", zip(*after, strict=True), strict=False):
+                got = getattr(every, name)[layer]
+                if not torch.allclose(got, torch.stack(part), rtol=0, atol=1e-12):
+                    yield f"{kind}: {name} of layer {layer}"
+            inputs = torch.stack([state[0] for state in after])
+
+
+def step_differences(package: Any) -> Iterator[str]:
+    """Compare steps that count with their sums: each layer and direction has its own."""
+    for kind in KINDS:
+
+        def add(number: int, is_lstm: bool = kind == "LSTM") -> Any:
+            def step(x_projected: Tensor, state: Any, weight_hh: Tensor, bias_hh: Tensor) -> Any:
+                if is_lstm:
+                    return state[0] + number, state[1] + 10 * number
+                return state + number
+
+            return step
+
+        module = getattr(package, kind)(3, 4, 2, bidirectional=True, step=[*map(add, range(1, 5))])
+        _, last = module(torch.zeros(5, 2, 3))
+        for end, factor in zip(tensors(last), (1, 10), strict=False):
+            expected = 5 * factor * torch.arange(1.0, 5)
+            if not torch.equal(end, expected[:, None, None].expand(4, 2, 4)):
+                yield f"{kind}: {end[:, 0, 0].tolist()}, expected {expected.tolist()}"
+
+
+def refusal_differences(package: Any) -> Iterator[str]:
+    """See to it that what would go wrong in silence is refused."""
+    x, full = torch.zeros(5, 3, 10), torch.ones(5, 3).bool()
+    packed = pack_sequence([x[:5, 0], x[:3, 1]])
+    mistakes: dict[str, Callable[[Any], Any]] = {
+        "length above L": lambda module: module(x, lengths=[6, 3, 1]),
+        "negative length": lambda module: module(x, lengths=[5, 3, -1]),
+        "lengths of other sequences": lambda module: module(x, lengths=[5]),
+        "fractions of a step": lambda module: module(x, lengths=[4.7, 3.0, 1.0]),
+        "lengths and mask": lambda module: module(x, lengths=[5, 5, 5], mask=full),
+        "packed and lengths": lambda module: module(packed, lengths=[5, 3]),
+        "mask that broadcasts": lambda module: module(x, mask=full[:, :1]),
+        "mask of floats": lambda module: module(x, mask=full.float()),
+        "hx that broadcasts": lambda module: module(x, _zero_states(module, 1)),
+        "step that broadcasts": lambda module: type(module)(10, 20, step=_one_row)(x),
+    }
+    for kind in KINDS:
+        for name, call in mistakes.items():
+            try:
+                call(getattr(package, kind)(10, 20))
+            except (TypeError, ValueError, RuntimeError):
+                continue
+            yield f"{kind}: {name} is not refused"
+
+
+def _zero_states(module: Any, N: int) -> Any:
+    h_0 = torch.zeros(1, N, 20)
+    return (h_0, h_0) if module.mode == "LSTM" else h_0
+
+
+def _one_row(x_projected: Tensor, state: Any, weight_hh: Tensor, bias_hh: Tensor) -> Any:
+    return (state[0][:1], state[1]) if isinstance(state, tuple) else state[:1]
 
 
 TRACED = [
-    Configuration(num_layers=2, bidirectional=bidirectional, layout=layout, batch_first=True,
-                  lengths=(2, 5, 3), dropout=dropout, bias=bias, nonlinearity=nonlinearity,
-                  hx_given=bias)
-    for layout, (bidirectional, dropout, bias, nonlinearity) in product(
-        LAYOUTS, [(True, 0.0, True, "tanh"), (True, 0.5, False, "relu"), (False, 0.5, True, "tanh")]
+    Configuration(kind=kind, num_layers=2, bidirectional=bidirectional, layout=layout,
+                  batch_first=True, lengths=(2, 5, 3), dropout=dropout, bias=bias,
+                  nonlinearity=nonlinearity, hx_given=bias, proj_size=proj_size)
+    for (kind, proj_size), layout, (bidirectional, dropout, bias, nonlinearity) in product(
+        [("RNN", 0), ("GRU", 0), ("LSTM", 0), ("LSTM", 7)], LAYOUTS,
+        [(True, 0.0, True, "tanh"), (True, 0.5, False, "relu"), (False, 0.5, True, "tanh")]
     )
 ]  # fmt: skip # a table
 
@@ -305,30 +606,37 @@ def trace_differences(package: Any) -> Iterator[str]:
     """Compute every record of some traces again from the values that its expression names."""
     for configuration in TRACED:
         for difference in record_differences(package, configuration):
-            yield f"{configuration.layout}: {difference}"
+            yield f"{configuration.kind}, {configuration.layout}: {difference}"
 
 
 def record_differences(package: Any, configuration: Configuration) -> list[str]:
     """Compute every record of a trace again from the values that its expression names."""
-    module = configuration.module(nn.RNN)
-    leaves, hx = configuration.leaves()
-    input = configuration.input(leaves)
-    torch.manual_seed(1)
-    records = package.trace(module, input, hx)
-    after = torch.get_rng_state()
-    torch.manual_seed(1)
-    with torch.no_grad():
-        output, h_n = module(input, hx)
+    module = configuration.theirs()
+    leaves, states = configuration.leaves()
+    input, hx = configuration.input(leaves), configuration.hx(states)
+    with onednn(False):  # says nothing of projections then
+        torch.manual_seed(1)
+        records = package.trace(module, input, hx)
+        after = torch.get_rng_state()
+        torch.manual_seed(1)
+        with torch.no_grad():
+            output, last = module(input, hx)
     packed = isinstance(output, PackedSequence)
     wrong = [] if torch.equal(after, torch.get_rng_state()) else ["another generator state"]
     if records.difference != 0:
         wrong.append(f"difference {records.difference}")
-    for name, expected in (("output", output.data if packed else output), ("h_n", h_n)):
+    results = [output.data if packed else output, *tensors(last)]
+    for name, expected in zip(("output", "h_n", "c_n"), results, strict=False):
         if not torch.equal(records[name].value, expected):
             wrong.append(f"{name} is not what the module returns")
     names = _namespace(input, records)
     for record in records:
-        if record.operation == "operand" or (record.name == "h_n" and packed):
+        wrong += [
+            f"{operand}, which enters {record.name}, is not {shape}"
+            for operand, shape in record.operands
+            if tuple(_value(operand, names).shape) != shape
+        ]
+        if record.operation == "operand" or (record.name in ("h_n", "c_n") and packed):
             continue
         expected = _evaluate(record, names, configuration, packed)
         if record.operation == "dropout":  # the mask is random: kept elements are scaled
@@ -342,17 +650,24 @@ def record_differences(package: Any, configuration: Configuration) -> list[str]:
             record.value, expected, rtol=0, atol=1e-12
         ):
             wrong.append(f"{record.name} is not {record.expression}")
-    D = 2 if configuration.bidirectional else 1
     steps = max(configuration.lengths) if packed else configuration.L
     products = sum(record.operation == "product" for record in records)
-    if products != D * configuration.num_layers * (1 + steps):
+    each = 1 + steps * (2 if configuration.proj_size else 1)
+    if products != configuration.D * configuration.num_layers * each:
         wrong.append(f"{products} products")
     return wrong
 
 
 def _namespace(input: Any, records: Any) -> dict[str, Any]:
     """Give the expressions their names: h_l0[2] is a lookup in a dict of steps."""
-    names: dict[str, Any] = {"tanh": torch.tanh, "relu": torch.relu, "input": input}
+    names: dict[str, Any] = {
+        "tanh": torch.tanh,
+        "relu": torch.relu,
+        "sigmoid": torch.sigmoid,
+        "dropout": lambda below, p: below,
+        "joined": lambda *rows: torch.cat(rows),
+        "input": input,
+    }
     packed = isinstance(input, PackedSequence)
     if packed:
         names["sorted_indices"] = input.sorted_indices
@@ -371,7 +686,6 @@ def _namespace(input: Any, records: Any) -> dict[str, Any]:
 def _evaluate(
     record: Any, names: dict[str, Any], configuration: Configuration, packed: bool
 ) -> Any:
-    names["dropout"] = lambda below, p: below
     expression = record.expression
     if expression.endswith(", all steps"):
         join = torch.cat if packed else torch.stack
@@ -382,11 +696,23 @@ def _evaluate(
         if configuration.layout == "unbatched":
             return output.squeeze(1)
         return output.transpose(0, 1) if configuration.batch_first else output
-    # `(h[3], hx[0][1:2]) @ W` joins the rows of a tuple.
-    if expression.startswith("("):
-        left, _, right = expression.partition(") @ ")
-        return torch.cat(eval(f"{left})", names)) @ eval(right, names)
-    if record.name != "h_n":
-        return eval(expression, names)
-    h_n = torch.stack(eval(f"({expression},)", names))
-    return h_n.squeeze(1) if configuration.layout == "unbatched" else h_n
+    if record.name not in ("h_n", "c_n"):
+        return _value(expression, names)
+    last = torch.stack(eval(f"({expression},)", names))
+    return last.squeeze(1) if configuration.layout == "unbatched" else last
+
+
+class _Rows(ast.NodeTransformer):
+    """Read `(h[3], hx[0][1:2]) @ W`: the rows of a tuple are joined."""
+
+    def visit_Tuple(self, node: ast.Tuple) -> ast.expr:  # the name is ast's
+        rows = [self.visit(row) for row in node.elts]
+        return ast.Call(ast.Name("joined", ast.Load()), rows, [])
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:  # the same
+        return node  # the tuple in h[0, sorted_indices] is an index
+
+
+def _value(expression: str, names: dict[str, Any]) -> Any:
+    tree = ast.fix_missing_locations(_Rows().visit(ast.parse(expression, mode="eval")))
+    return eval(compile(tree, expression, "eval"), names)

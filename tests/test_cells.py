@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import unrolled
-from tests.comparisons import cell_differences, hand_differences
+from tests.comparisons import KINDS, cell_differences, hand_differences, tensors
 from unrolled import cells
 
 # Sizes differ from each other, so that no two can be confused.
@@ -22,7 +22,26 @@ def cell_and_input(nonlinearity: str = "tanh") -> tuple[Any, Any, Any]:
     return cell, torch.randn(N, H_in, dtype=torch.float64), torch.randn(N, H_out).double()
 
 
-def test_cell_equals_rnn_cell_on_tensors_and_arrays() -> None:
+def other_cell(kind: str, dtype: torch.dtype = torch.float64) -> tuple[Any, Any, Tensor, Any]:
+    """Build a cell of `torch.nn`, ours, an input and a state."""
+    torch.manual_seed(0)
+    cell = getattr(nn, f"{kind}Cell")(H_in, H_out, dtype=dtype)
+    x, h, c = (torch.randn(N, size, dtype=dtype) for size in (H_in, H_out, H_out))
+    state = (h, c) if kind == "LSTM" else h
+    return cell, getattr(unrolled, f"{kind.lower()}_cell"), x, state
+
+
+def as_given(value: Any) -> Any:
+    return value
+
+
+def on_arrays(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(on_arrays(part) for part in value)
+    return value.detach().numpy() if isinstance(value, Tensor) else value
+
+
+def test_cells_equal_those_of_torch_on_tensors_and_arrays() -> None:
     assert cell_differences(unrolled) == []
 
 
@@ -43,6 +62,71 @@ def test_gradients_of_the_cell_have_the_bits_of_rnn_cell(nonlinearity: str) -> N
         strict=True,
     ):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_of_other_cells(kind: str, dtype: torch.dtype) -> None:
+    cell, ours, x, state = other_cell(kind, dtype)
+    leaves = [x.requires_grad_(), *(s.requires_grad_() for s in tensors(state))]
+    leaves += list(cell.parameters())
+    results = []
+    for values in (tensors(ours(x, state, *cell.parameters())), tensors(cell(x, state))):
+        torch.manual_seed(1)
+        weights = [torch.randn(N, H_out, dtype=dtype) for _ in values]
+        results.append([*values, *torch.autograd.grad(values, leaves, weights)])
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_other_unbatched_cells(kind: str) -> None:
+    cell, ours, x, state = other_cell(kind)
+    x, state = x[0], tuple(s[0] for s in state) if kind == "LSTM" else state[0]
+    results = tensors(ours(x, state, *cell.parameters()))
+    arrays = tensors(ours(*on_arrays((x, state, *cell.parameters()))))
+    for a, b, c in zip(results, tensors(cell(x, state)), arrays, strict=True):
+        assert a.shape == (H_out,)
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+        assert isinstance(c, np.ndarray)
+        np.testing.assert_allclose(c, a.detach().numpy(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_other_cells_are_the_step_after_one_linear(kind: str, bias: bool) -> None:
+    cell, ours, x, state = other_cell(kind)
+    weight_ih, weight_hh, *biases = cell.parameters()
+    bias_ih, bias_hh = biases if bias else (None, None)
+    step = getattr(unrolled, f"{kind.lower()}_step")
+    stepped = step(unrolled.linear(x, weight_ih, bias_ih), state, weight_hh, bias_hh)
+    expected = ours(x, state, weight_ih, weight_hh, bias_ih, bias_hh)
+    for a, b in zip(tensors(stepped), tensors(expected), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_projection_comes_last_and_does_not_touch_the_cell_state() -> None:
+    cell, ours, x, (h, c) = other_cell("LSTM")
+    weight_ih, _, bias_ih, bias_hh = cell.parameters()
+    weight_hh = torch.randn(4 * H_out, 7, dtype=torch.float64)
+    weight_hr = torch.randn(7, H_out, dtype=torch.float64)
+    arguments = x, (h[:, :7], c), weight_ih, weight_hh, bias_ih, bias_hh
+    h_t, c_t = ours(*arguments, weight_hr)
+    wide = torch.zeros(4 * H_out, H_out, dtype=torch.float64)
+    wide[:, :7] = weight_hh  # the same sums, without a projection
+    h_full, c_full = ours(x, (h, c), weight_ih, wide, bias_ih, bias_hh)
+    torch.testing.assert_close(h_t, h_full @ weight_hr.T, rtol=0, atol=1e-12)
+    torch.testing.assert_close(c_t, c_full, rtol=0, atol=1e-12)
+    for a, b in zip(ours(*on_arrays((*arguments, weight_hr))), (h_t, c_t), strict=True):
+        np.testing.assert_allclose(a, b.detach().numpy(), rtol=0, atol=1e-12)
+
+
+def test_sigmoid() -> None:
+    a = np.array([-np.inf, -1000.0, -30.0, -1.0, 0.0, 1.0, 30.0, 1000.0, np.inf])
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(unrolled.sigmoid(a), 1 / (1 + np.exp(-a)), rtol=0, atol=2.3e-16)
+    assert torch.equal(unrolled.sigmoid(torch.from_numpy(a)), torch.sigmoid(torch.from_numpy(a)))
+    assert unrolled.sigmoid(a.astype(np.float32)).dtype == np.float32
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
@@ -91,13 +175,15 @@ def test_arrays_stay_arrays_and_tensors_stay_tensors() -> None:
         assert isinstance(function(x), Tensor)
 
 
-def test_nothing_is_written_to() -> None:
-    cell, x, h = cell_and_input()
-    tensors = [t.detach() for t in (x, h, *cell.parameters())]
-    before = [t.clone() for t in tensors]
-    rnn_cell(*tensors)
-    rnn_cell(*(t.numpy() for t in tensors))
-    assert all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_written_to(kind: str) -> None:
+    cell, ours, x, state = other_cell(kind)
+    parameters = [p.detach() for p in cell.parameters()]
+    given = [x, *tensors(state), *parameters]
+    before = [t.clone() for t in given]
+    ours(x, state, *parameters)
+    ours(*on_arrays((x, state, *parameters)))
+    assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
 
 
 def zeros(*shape: int) -> Tensor:
@@ -153,6 +239,90 @@ def test_parameters_that_do_not_fit(change: dict[str, Any], words: list[str]) ->
         assert word in str(refused.value)
 
 
+def wrong_states(kind: str, case: str, x: Tensor, state: Any) -> list[tuple[Tensor, Any]]:
+    """Give the arguments that belong to a case of REFUSED; either state of an LSTM is wrong."""
+    changes, _ = REFUSED[case]
+    if "h" not in changes:
+        return [(changes["x"], state)]
+    wrong = changes["h"]
+    return [(x, wrong)] if kind == "GRU" else [(x, (wrong, state[1])), (x, (state[0], wrong))]
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_other_cells_refuse_is_refused(kind: str, case: str) -> None:
+    cell, ours, good, state = other_cell(kind)
+    for x, wrong in wrong_states(kind, case, good, state):
+        if case == "h dtype" and kind == "LSTM" and wrong[0] is state[0]:
+            cell(x, wrong)  # PyTorch takes c_0 of another dtype
+            expected: type[Exception] = RuntimeError
+        else:
+            with pytest.raises(Exception) as theirs:  # noqa: PT011 # which one is the question
+                cell(x, wrong)
+            expected = type(theirs.value)
+        for convert in (as_given, on_arrays):
+            with pytest.raises(expected, match=r"should .*got ") as refused:
+                ours(*convert((x, wrong, *cell.parameters())))
+            assert type(refused.value) is expected
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (zeros(N, H_out), "Tensor"),
+        ((zeros(N, H_out),), "a tuple of 1"),
+        ((zeros(N, H_out),) * 3, "a tuple of 3"),
+        (None, "NoneType"),
+    ],
+)
+def test_state_of_an_lstm_is_a_pair(state: Any, message: str) -> None:
+    cell, ours, x, _ = other_cell("LSTM")
+    with pytest.raises(TypeError, match=rf"state should be a tuple \(h, c\), got {message}"):
+        ours(x, state, *cell.parameters())
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "words"),
+    [
+        ("GRU", {"bias_ih": zeros(20)}, ["bias_ih", "(60,)", "got (20,)"]),
+        ("GRU", {"bias_hh": zeros(20)}, ["bias_hh", "(60,)", "got (20,)"]),
+        ("GRU", {"weight_hh": zeros(20, 20)}, ["weight_hh", "(60, 20)", "got (20, 20)"]),
+        ("GRU", {"weight_ih": zeros(80, 10), "bias_ih": None}, ["(3, 60)", "got (3, 80)"]),
+        ("LSTM", {"bias_hh": zeros(60)}, ["bias_hh", "(80,)", "got (60,)"]),
+        ("LSTM", {"weight_hh": zeros(60, 20)}, ["weight_hh", "(80, 20)", "got (60, 20)"]),
+        ("LSTM", {"weight_ih": zeros(60, 10), "bias_ih": None}, ["(3, 80)", "got (3, 60)"]),
+        ("LSTM", {"weight_hr": zeros(7, 20)}, ["weight_hr", "(20, 20)", "got (7, 20)"]),
+        ("LSTM", {"weight_hr": zeros(20, 21)}, ["c", "(3, 21)", "got (3, 20)"]),
+    ],
+)
+def test_parameters_that_do_not_fit_other_cells(
+    kind: str, change: dict[str, Any], words: list[str]
+) -> None:
+    cell, ours, x, state = other_cell(kind)
+    arguments = dict(cell.named_parameters()) | change
+    with pytest.raises(RuntimeError) as refused:
+        ours(x, state, **arguments)
+    for word in words:
+        assert word in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_and_tensors_are_not_mixed_in_a_step(kind: str) -> None:
+    cell, _, _, state = other_cell(kind)
+    step = getattr(unrolled, f"{kind.lower()}_step")
+    weight_hh = cell.weight_hh.detach()
+    x_projected = torch.zeros(N, len(weight_hh), dtype=torch.float64)
+    step(x_projected, state, weight_hh)
+    for wrong in (
+        (x_projected.numpy(), state, weight_hh),
+        (x_projected, on_arrays(state), weight_hh),
+        (x_projected, state, weight_hh.numpy()),
+        (x_projected, state, weight_hh, np.zeros(len(weight_hh))),
+    ):
+        with pytest.raises(TypeError, match=r"should be a (torch.Tensor|numpy.ndarray) like"):
+            step(*wrong)
+
+
 def test_unknown_nonlinearity() -> None:
     cell, x, h = cell_and_input()
     cell.nonlinearity = "sigmoid"
@@ -203,3 +373,12 @@ def test_cell_under_autocast() -> None:
     torch.testing.assert_close(
         ours.double(), cell(x.float(), h.float()).double(), rtol=0, atol=0.05
     )
+
+
+def test_nonlinearity_in_the_place_of_a_bias() -> None:
+    """PyTorch takes it for true, and stays with tanh; ours asks for a bias."""
+    cell: Any = nn.RNNCell(H_in, H_out, "relu")  # type: ignore[arg-type] # the mistake
+    assert (cell.bias, cell.nonlinearity) == ("relu", "tanh")
+    x, h = torch.zeros(N, H_in), torch.zeros(N, H_out)
+    with pytest.raises(TypeError, match=r"bias_ih should be a torch.Tensor like x, got str"):
+        rnn_cell(x, h, cell.weight_ih, cell.weight_hh, "relu")

@@ -5,84 +5,160 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unrolled.layers import Weights, rnn_direction, rnn_layer, rnn_network
+from tests.comparisons import KINDS, onednn, tensors
+from unrolled.layers import STEPS, Weights, run_direction, run_layer, run_network
 
 L, N, H_in, H_out = 5, 3, 10, 20
 
 
-def weights_of(rnn: nn.RNN, on_arrays: bool = False) -> list[list[Weights[Any]]]:
+TANH = STEPS["RNN_TANH"]
+
+
+def weights_of(rnn: nn.RNNBase, on_arrays: bool = False) -> list[list[Weights[Any]]]:
     """Give the parameters by layer and direction."""
-    each = [
-        Weights[Any](*(p.detach().numpy() if on_arrays else p for p in group))
-        for group in rnn.all_weights
-    ]
+    each = []
+    for group in rnn.all_weights:
+        found: list[Any] = [p.detach().numpy() if on_arrays else p for p in group]
+        if not rnn.bias:
+            found[2:2] = [None, None]  # before weight_hr
+        each.append(Weights[Any](*found))
     D = 2 if rnn.bidirectional else 1
     return [each[first : first + D] for first in range(0, len(each), D)]
 
 
-def network(dtype: torch.dtype = torch.float64, **keywords: Any) -> Any:
+def network(
+    kind: str = "RNN", dtype: torch.dtype = torch.float64, **keywords: Any
+) -> tuple[Any, Tensor, list[Tensor]]:
+    """Build a module of `torch.nn`, its input and its states."""
     torch.manual_seed(0)
-    rnn = nn.RNN(H_in, H_out, dtype=dtype, **keywords)
-    states = rnn.num_layers * (2 if rnn.bidirectional else 1)
-    return rnn, torch.randn(L, N, H_in, dtype=dtype), torch.randn(states, N, H_out, dtype=dtype)
+    module = getattr(nn, kind)(H_in, H_out, dtype=dtype, **keywords)
+    rows = module.num_layers * (2 if module.bidirectional else 1)
+    widths = [keywords.get("proj_size", H_out), H_out][: 1 + (kind == "LSTM")]
+    x = torch.randn(L, N, H_in, dtype=dtype)
+    return module, x, [torch.randn(rows, N, width, dtype=dtype) for width in widths]
 
 
-@pytest.mark.parametrize(
-    ("num_layers", "bidirectional", "bias", "nonlinearity"),
-    list(product((1, 2, 3), (False, True), (True, False), ("tanh", "relu"))),
-)
-def test_network_on_arrays(
-    num_layers: int, bidirectional: bool, bias: bool, nonlinearity: str
-) -> None:
-    rnn, x, h_0 = network(
-        num_layers=num_layers, bidirectional=bidirectional, bias=bias, nonlinearity=nonlinearity
+def by_direction(states: list[Any]) -> list[tuple[Any, ...]]:
+    """Give the state of each layer and direction."""
+    return list(zip(*states, strict=True))
+
+
+def run(module: Any, x: Any, states: list[Any], **keywords: Any) -> list[Any]:
+    """Run a network on tensors or arrays: output, h_n and, of an LSTM, c_n."""
+    on_arrays = isinstance(x, np.ndarray)
+    layers = weights_of(module, on_arrays)
+    steps = [STEPS[module.mode]] * sum(map(len, layers))
+    results = run_network(steps, x, by_direction(states), layers, **keywords)
+    stack: Any = np.stack if on_arrays else torch.stack
+    return [results.output, *(stack(part) for part in zip(*results.last, strict=True))]
+
+
+def theirs(module: Any, x: Tensor, states: list[Tensor]) -> list[Tensor]:
+    with onednn(False):
+        output, last = module(x, tuple(states) if len(states) > 1 else states[0])
+    return [output, *tensors(last)]
+
+
+KINDS_AND_MORE: list[tuple[str, dict[str, Any]]] = [
+    ("RNN", {}),
+    ("RNN", {"nonlinearity": "relu"}),
+    ("GRU", {}),
+    ("LSTM", {}),
+    ("LSTM", {"proj_size": 7}),
+]
+CASES: list[tuple[str, dict[str, Any]]] = [
+    (kind, {"num_layers": num_layers, "bidirectional": bidirectional, "bias": bias} | more)
+    for (kind, more), num_layers, bidirectional, bias in product(
+        KINDS_AND_MORE,
+        (1, 2, 3), (False, True), (True, False),
     )
-    output, h_n = rnn_network(x.numpy(), h_0.numpy(), weights_of(rnn, True), nonlinearity)
-    expected_output, expected_h_n = (t.detach().numpy() for t in rnn(x, h_0))
-    np.testing.assert_allclose(output, expected_output, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(h_n, expected_h_n, rtol=0, atol=1e-12)
+]  # fmt: skip # a table
 
 
-def test_network_on_float32_arrays() -> None:
-    rnn, x, h_0 = network(torch.float32, num_layers=2, bidirectional=True)
-    output, h_n = rnn_network(x.numpy(), h_0.numpy(), weights_of(rnn, True))
-    assert output.dtype == h_n.dtype == np.float32
-    expected_output, expected_h_n = (t.detach().numpy() for t in rnn(x, h_0))
-    np.testing.assert_allclose(output, expected_output, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(h_n, expected_h_n, rtol=0, atol=1e-6)
+@pytest.mark.parametrize(("kind", "keywords"), CASES)
+def test_network_on_tensors_and_arrays(kind: str, keywords: dict[str, Any]) -> None:
+    module, x, states = network(kind, **keywords)
+    expected = theirs(module, x, states)
+    for a, b in zip(run(module, x, states), expected, strict=True):
+        assert torch.equal(a, b)
+    arrays = run(module, x.numpy(), [state.numpy() for state in states])
+    for a, b in zip(arrays, expected, strict=True):
+        np.testing.assert_allclose(a, b.detach(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_network_on_float32_arrays(kind: str) -> None:
+    module, x, states = network(kind, torch.float32, num_layers=2, bidirectional=True)
+    arrays = run(module, x.numpy(), [state.numpy() for state in states])
+    for a, b in zip(arrays, theirs(module, x, states), strict=True):
+        assert a.dtype == np.float32
+        np.testing.assert_allclose(a, b.detach(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mask_on_arrays(kind: str) -> None:
+    module, x, states = network(kind, num_layers=2, bidirectional=True)
+    mask = torch.arange(L)[:, None] < torch.tensor([2, 5, 0])
+    expected = run(module, x, states, mask=mask)
+    arrays = run(module, x.numpy(), [state.numpy() for state in states], mask=mask.numpy())
+    for a, b in zip(arrays, expected, strict=True):
+        np.testing.assert_allclose(a, b.detach(), rtol=0, atol=1e-12)
 
 
 def test_two_directions_are_two_networks_and_a_flip() -> None:
-    rnn, x, h_0 = network(bidirectional=True)
+    rnn, x, (h_0,) = network(bidirectional=True)
     forward, reverse = weights_of(rnn)[0]
-    output, (h_forward, h_reverse) = rnn_layer(x, list(h_0), [forward, reverse])
-    there, last = rnn_direction(x, h_0[0], forward)
-    back, first = rnn_direction(x.flip(0), h_0[1], reverse)
+    both = run_layer([TANH] * 2, x, [(h_0[0],), (h_0[1],)], [forward, reverse])
+    (h_forward,), (h_reverse,) = both.last
+    there = run_layer([TANH], x, [(h_0[0],)], [forward])
+    back = run_layer([TANH], x.flip(0), [(h_0[1],)], [reverse])
     # Not bit for bit: where a row stands in a matrix may decide how its products are summed.
-    torch.testing.assert_close(output, torch.cat([there, back.flip(0)], -1), rtol=0, atol=1e-12)
-    torch.testing.assert_close(h_forward, last, rtol=0, atol=1e-12)
-    torch.testing.assert_close(h_reverse, first, rtol=0, atol=1e-12)
-    assert torch.equal(h_reverse, output[0, :, H_out:])  # the reverse direction ends at time 0
+    expected = torch.cat([there.output, back.output.flip(0)], -1)
+    torch.testing.assert_close(both.output, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(h_forward, there.last[0][0], rtol=0, atol=1e-12)
+    torch.testing.assert_close(h_reverse, back.last[0][0], rtol=0, atol=1e-12)
+    assert torch.equal(h_reverse, both.output[0, :, H_out:])  # the reverse direction ends at 0
+    assert both.every == []
 
 
 def test_one_direction_is_not_copied() -> None:
-    rnn, x, h_0 = network()
-    output, _ = rnn_layer(x, list(h_0), weights_of(rnn)[0])
-    assert output.shape == (L, N, H_out)
+    rnn, x, (h_0,) = network()
+    results = run_layer([TANH], x, [(h_0[0],)], weights_of(rnn)[0], all_states=True)
+    assert results.output.shape == (L, N, H_out)
+    assert results.every[0][0] is results.output
+
+
+def test_each_direction_has_its_own_step() -> None:
+    rnn, x, (h_0,) = network(bidirectional=True, num_layers=2)
+    steps = [STEPS["RNN_RELU"], TANH, TANH, STEPS["RNN_RELU"]]
+    results = run_network(steps, x, by_direction([h_0]), weights_of(rnn), all_states=True)
+    inputs = x
+    for layer, weights in enumerate(weights_of(rnn)):
+        sides = []
+        for direction in range(2):
+            at = 2 * layer + direction
+            state = (h_0[at],)
+            states, last = run_direction(steps[at], inputs, state, weights[direction], at % 2 == 1)
+            sides.append(torch.stack([h for (h,) in states]))
+            assert torch.equal(last[0], results.last[at][0])
+        inputs = torch.cat(sides, -1)
+        assert torch.equal(results.every[layer][0], inputs)
+    assert torch.equal(results.output, inputs)
 
 
 def test_dropout_is_a_new_mask_between_layers() -> None:
-    rnn, x, h_0 = network(num_layers=3, dropout=0.4)
+    rnn, x, (h_0,) = network(num_layers=3, dropout=0.4)
     torch.manual_seed(1)
-    output, h_n = rnn_network(x, h_0, weights_of(rnn), dropout=0.4)
+    output, h_n = run(rnn, x, [h_0], dropout=0.4)
     torch.manual_seed(1)
     inputs, last = x, []
     for layer, weights in enumerate(weights_of(rnn)):
-        inputs, h = rnn_direction(inputs, h_0[layer], weights[0])
-        last.append(h)  # what drops out does not touch the states
+        results = run_layer([TANH], inputs, [(h_0[layer],)], weights)
+        inputs = results.output
+        last.append(results.last[0][0])  # what drops out does not touch the states
         if layer < 2:
             inputs = nn.functional.dropout(inputs, 0.4)
     assert torch.equal(output, inputs)
@@ -90,10 +166,11 @@ def test_dropout_is_a_new_mask_between_layers() -> None:
 
 
 def test_dropout_of_everything() -> None:
-    rnn, x, h_0 = network(num_layers=2, bias=False)
-    output, _ = rnn_network(x, h_0, weights_of(rnn), dropout=1.0)
-    without, _ = rnn_direction(torch.zeros(L, N, H_out).double(), h_0[1], weights_of(rnn)[1][0])
-    assert torch.equal(output, without)
+    rnn, x, (h_0,) = network(num_layers=2, bias=False)
+    output, _ = run(rnn, x, [h_0], dropout=1.0)
+    nothing = torch.zeros(L, N, H_out).double()
+    without = run_layer([TANH], nothing, [(h_0[1],)], weights_of(rnn)[1])
+    assert torch.equal(output, without.output)
 
 
 def test_dropout_scales_what_is_kept() -> None:
@@ -102,9 +179,7 @@ def test_dropout_scales_what_is_kept() -> None:
     for parameter in rnn.parameters():
         nn.init.ones_(parameter)
     torch.manual_seed(1)
-    output, h_n = rnn_network(
-        torch.ones(1, 1, 10), torch.zeros(2, 1, 1000), weights_of(rnn), "relu", dropout=0.5
-    )
+    output, h_n = run(rnn, torch.ones(1, 1, 10), [torch.zeros(2, 1, 1000)], dropout=0.5)
     assert (h_n[0] == 10).all()
     assert torch.equal(output[0], h_n[1])
     assert (output == output[0, 0, 0]).all()
@@ -114,35 +189,37 @@ def test_dropout_scales_what_is_kept() -> None:
 
 
 def test_dropout_needs_torch() -> None:
-    rnn, x, h_0 = network(num_layers=2)
+    rnn, x, (h_0,) = network(num_layers=2)
     with pytest.raises(TypeError, match=r"dropout should be 0 for inputs of type ndarray, got 0.5"):
-        rnn_network(x.numpy(), h_0.numpy(), weights_of(rnn, True), dropout=0.5)
+        run(rnn, x.numpy(), [h_0.numpy()], dropout=0.5)
 
 
 def test_packing_needs_torch() -> None:
-    rnn, x, h_0 = network()
+    rnn, x, (h_0,) = network()
     with pytest.raises(TypeError, match=r"batch_sizes should be None .* ndarray, got \[2, 1\]"):
-        rnn_direction(
-            x[:, 0].numpy(), h_0[0].numpy(), weights_of(rnn, True)[0][0], "tanh", False, [2, 1]
-        )
+        run(rnn, x[:, 0].numpy(), [h_0.numpy()], batch_sizes=[2, 1])
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("reverse", [False, True])
-def test_packed_direction(reverse: bool) -> None:
-    rnn, x, h_0 = network(bidirectional=True)
-    weights = weights_of(rnn)[0][reverse]
+def test_packed_direction(kind: str, reverse: bool) -> None:
+    module, x, states = network(kind, bidirectional=True)
+    weights, step = weights_of(module)[0][reverse], STEPS[module.mode]
     lengths = [5, 3, 2]
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths)
-    output, h_n = rnn_direction(
-        packed.data, h_0[0], weights, reverse=reverse, batch_sizes=packed.batch_sizes.tolist()
+    initial = tuple(state[0] for state in states)
+    each, last = run_direction(
+        step, packed.data, initial, weights, reverse, packed.batch_sizes.tolist()
     )
-    padded, _ = nn.utils.rnn.pad_packed_sequence(packed._replace(data=output))
     for n, length in enumerate(lengths):
-        alone, last = rnn_direction(
-            x[:length, n : n + 1], h_0[0, n : n + 1], weights, reverse=reverse
+        alone, alone_last = run_direction(
+            step, x[:length, n : n + 1], tuple(h[n : n + 1] for h in initial), weights, reverse
         )
-        torch.testing.assert_close(padded[:length, n], alone[:, 0], rtol=0, atol=1e-12)
-        torch.testing.assert_close(h_n[n], last[0], rtol=0, atol=1e-12)
+        for t in range(length):
+            for a, b in zip(each[t], alone[t], strict=True):
+                torch.testing.assert_close(a[n], b[0], rtol=0, atol=1e-12)
+        for a, b in zip(last, alone_last, strict=True):
+            torch.testing.assert_close(a[n], b[0], rtol=0, atol=1e-12)
 
 
 class Count(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's is untyped
@@ -153,15 +230,23 @@ class Count(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's is un
         self.counts: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.counts[str(func)] += 1
+        self.counts[func.overloadpacket.__name__.rstrip("_")] += 1
         return func(*args, **(kwargs or {}))
 
 
-def test_input_is_projected_once() -> None:
-    rnn, x, h_0 = network()
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("RNN", {"addmm": 1 + L, "tanh": L}),
+        ("GRU", {"addmm": 1 + L, "tanh": L, "sigmoid": 2 * L}),
+        ("LSTM", {"addmm": 1 + L, "tanh": 2 * L, "sigmoid": 3 * L}),
+    ],
+)
+def test_input_is_projected_once(kind: str, expected: dict[str, int]) -> None:
+    module, x, states = network(kind)
     with Count() as ours:
-        rnn_network(x, h_0, weights_of(rnn))
-    with Count() as theirs:
-        rnn(x, h_0)
-    for name, expected in (("aten.addmm.default", 1 + L), ("aten.tanh.default", L)):
-        assert ours.counts[name] == theirs.counts[name] == expected
+        run(module, x, states)
+    with Count() as others:
+        theirs(module, x, states)
+    for name, count in expected.items():
+        assert ours.counts[name] == others.counts[name] == count, name

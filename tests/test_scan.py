@@ -43,30 +43,33 @@ def test_each_packed_sequence_is_scanned_alone(lengths: tuple[int, ...], reverse
     torch.manual_seed(0)
     # Integers in float64, so that the sums are exact; the factor tells one order from another.
     sequences = [torch.randint(-9, 9, (length, 2)).double() for length in lengths]
-    state = torch.randint(-9, 9, (len(lengths), 2)).double()
+    state = tuple(torch.randint(-9, 9, (len(lengths), width)).double() for width in (2, 1))
 
-    def weigh(x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-        return 2 * h + x
+    def weigh(x: torch.Tensor, state: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        h, c = state
+        return 2 * h + x, 3 * c + x.sum(-1, keepdim=True)  # two parts, which differ in width
 
     packed = pack_sequence(sequences)
     batch_sizes = packed.batch_sizes.tolist()
     states, last = packed_scan(weigh, packed.data, batch_sizes, state, reverse)
-    assert [len(rows) for rows in states] == batch_sizes
-    for number, sequence in enumerate(sequences):
-        expected, expected_last = scan(weigh, sequence, state[number], reverse)
-        actual = [rows[number] for rows in states if len(rows) > number]
-        assert torch.equal(torch.stack(actual), torch.stack(expected))
-        assert torch.equal(last[number], expected_last)
+    for part in range(2):
+        assert [len(rows[part]) for rows in states] == batch_sizes
+        for number, sequence in enumerate(sequences):
+            alone = tuple(initial[number] for initial in state)
+            expected, expected_last = scan(weigh, sequence, alone, reverse)
+            actual = [rows[part][number] for rows in states if len(rows[part]) > number]
+            assert torch.equal(torch.stack(actual), torch.stack([s[part] for s in expected]))
+            assert torch.equal(last[part][number], expected_last[part])
 
 
 def test_step_sees_only_sequences_that_are_there() -> None:
     seen = []
 
-    def note(x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-        seen.append((len(x), len(h)))
-        return x
+    def note(x: torch.Tensor, state: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        seen.append((len(x), len(state[0])))
+        return (x,)
 
     data = torch.zeros(6, 1)
-    packed_scan(note, data, [3, 2, 1], torch.zeros(3, 1))
-    packed_scan(note, data, [3, 2, 1], torch.zeros(3, 1), reverse=True)
+    packed_scan(note, data, [3, 2, 1], (torch.zeros(3, 1),))
+    packed_scan(note, data, [3, 2, 1], (torch.zeros(3, 1),), reverse=True)
     assert seen == [(3, 3), (2, 2), (1, 1), (1, 1), (2, 2), (3, 3)]

@@ -11,16 +11,16 @@ from torch import nn
 import unrolled
 from tests.comparisons import TRACED, Configuration, record_differences, trace_differences
 from tests.strategies import FEWER, configurations
-from tests.test_modules import REFUSED_BY_FORWARD
+from tests.test_modules import REFUSED_BY_MODULES
 from tests.test_shapes import exception_of
 from unrolled.trace import Record, Trace
 
 N, L, H_in, H_out = 3, 5, 10, 20
 
 
-def example(**keywords: Any) -> tuple[Any, torch.Tensor, torch.Tensor]:
+def example(kind: str = "RNN", **keywords: Any) -> tuple[Any, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
-    rnn = nn.RNN(H_in, H_out, **keywords)
+    rnn = getattr(nn, kind)(H_in, H_out, **keywords)
     states = rnn.num_layers * (2 if rnn.bidirectional else 1)
     return rnn, torch.randn(L, N, H_in), torch.randn(states, N, H_out)
 
@@ -38,6 +38,8 @@ def test_every_value_is_what_its_expression_says() -> None:
 def test_every_value_is_what_its_expression_says_everywhere(configuration: Configuration) -> None:
     # The share of what drops out is checked above, where there are elements enough for a share.
     configuration = replace(configuration, dtype=torch.float64, scale=1.0, dropout=0.0)
+    if configuration.layout == "batched" and not configuration.lengths:
+        configuration = replace(configuration, lengths=(5,))
     assert record_differences(unrolled, configuration) == []
 
 
@@ -97,8 +99,9 @@ def test_records_without_biases_and_in_two_directions() -> None:
 
 def test_names_are_unique_in_deep_networks() -> None:
     for configuration in TRACED:
-        leaves, hx = configuration.leaves()
-        records = unrolled.trace(configuration.module(nn.RNN), configuration.input(leaves), hx)
+        leaves, states = configuration.leaves()
+        hx = configuration.hx(states)
+        records = unrolled.trace(configuration.theirs(), configuration.input(leaves), hx)
         assert len(set(names(records))) == len(records)
         known: set[str] = set()
         for record in records:  # what enters was there before, if it is no slice of something
@@ -106,6 +109,87 @@ def test_names_are_unique_in_deep_networks() -> None:
                 base = operand.partition("[")[0].partition(".")[0].lstrip("(")
                 assert any(name.startswith(base) for name in known), operand
             known.add(record.name)
+
+
+GRU_STEP = [
+    ("product", "h_product_l0[2]", "h_l0[1] @ weight_hh_l0.T"),
+    ("sum", "h_projected_l0[2]", "h_product_l0[2] + bias_hh_l0"),
+    ("sum", "rz_l0[2]", "h_projected_l0[2][:, :40] + x_projected_l0[2][:, :40]"),
+    ("activation", "r_l0[2]", "sigmoid(rz_l0[2][:, 0:20])"),
+    ("activation", "z_l0[2]", "sigmoid(rz_l0[2][:, 20:40])"),
+    ("elementwise product", "r_times_h_l0[2]", "r_l0[2] * h_projected_l0[2][:, 40:]"),
+    ("sum", "sum_l0[2]", "x_projected_l0[2][:, 40:] + r_times_h_l0[2]"),
+    ("activation", "n_l0[2]", "tanh(sum_l0[2])"),
+    ("difference", "h_minus_n_l0[2]", "h_l0[1] - n_l0[2]"),
+    ("elementwise product", "kept_l0[2]", "h_minus_n_l0[2] * z_l0[2]"),
+    ("sum", "h_l0[2]", "kept_l0[2] + n_l0[2]"),
+]
+LSTM_STEP = [
+    ("product", "h_product_l0[2]", "h_l0[1] @ weight_hh_l0.T"),
+    ("sum", "h_projected_l0[2]", "h_product_l0[2] + bias_hh_l0"),
+    ("sum", "gates_l0[2]", "h_projected_l0[2] + x_projected_l0[2]"),
+    ("activation", "i_l0[2]", "sigmoid(gates_l0[2][:, 0:20])"),
+    ("activation", "f_l0[2]", "sigmoid(gates_l0[2][:, 20:40])"),
+    ("activation", "g_l0[2]", "tanh(gates_l0[2][:, 40:60])"),
+    ("activation", "o_l0[2]", "sigmoid(gates_l0[2][:, 60:80])"),
+    ("elementwise product", "f_times_c_l0[2]", "f_l0[2] * c_l0[1]"),
+    ("elementwise product", "i_times_g_l0[2]", "i_l0[2] * g_l0[2]"),
+    ("sum", "c_l0[2]", "f_times_c_l0[2] + i_times_g_l0[2]"),
+    ("activation", "tanh_c_l0[2]", "tanh(c_l0[2])"),
+    ("elementwise product", "h_l0[2]", "o_l0[2] * tanh_c_l0[2]"),
+]
+PROJECTED_STEP = [
+    *LSTM_STEP[:-1],
+    ("elementwise product", "h_full_l0[2]", "o_l0[2] * tanh_c_l0[2]"),
+    ("product", "h_l0[2]", "h_full_l0[2] @ weight_hr_l0.T"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keywords", "expected"),
+    [
+        ("GRU", {}, GRU_STEP),
+        ("LSTM", {}, LSTM_STEP),
+        ("LSTM", {"proj_size": 7}, PROJECTED_STEP),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+def test_records_of_one_step(
+    kind: str, keywords: dict[str, Any], expected: list[tuple[str, str, str]]
+) -> None:
+    module, x, _ = example(kind, **keywords)
+    records = unrolled.trace(module, x)
+    step = [record for record in records if record.step == 2]
+    assert [(r.operation, r.name, r.expression) for r in step] == expected
+    assert {(r.layer, r.direction) for r in step} == {(0, 0)}
+    H = keywords.get("proj_size", H_out)
+    assert records["h_l0[2]"].shape == (N, H)
+    if kind == "LSTM":
+        assert names(records)[1:3] == ["hx[0]", "hx[1]"]
+        assert records["hx[0]"].expression == "zeros, as (D * num_layers, N, H_out)"
+        assert records["hx[1]"].expression == "zeros, as (D * num_layers, N, hidden_size)"
+        assert records["c_n"].expression == "c_l0[4]"
+        assert names(records)[-3:] == ["output", "h_n", "c_n"]
+
+
+def test_lstm_through_onednn_says_how_far_it_is() -> None:
+    lstm, x, _ = example("LSTM")
+    records = unrolled.trace(lstm, x)
+    assert 0 < records.difference <= 1e-6
+    assert str(records).endswith(
+        f"output, h_n and c_n: within {records.difference:.1e} what the module returns"
+    )
+    in_float64 = unrolled.trace(lstm.double(), x.double())
+    assert in_float64.difference == 0
+    assert str(in_float64).endswith("output, h_n and c_n: bit for bit what the module returns")
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_own_step_is_refused(kind: str) -> None:
+    step = getattr(unrolled, f"{kind.lower()}_step")
+    module = getattr(unrolled, kind)(H_in, H_out, step=step)
+    with pytest.raises(TypeError, match="step of its own"):
+        unrolled.trace(module, torch.zeros(L, N, H_in))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -126,12 +210,14 @@ def test_module_is_left_as_it_was(training: bool) -> None:
         assert torch.equal(parameter, before[name])
 
 
-def test_our_module_gives_the_same_records() -> None:
-    rnn, x, h_0 = example(num_layers=2, bidirectional=True)
-    ours = unrolled.RNN(H_in, H_out, 2, bidirectional=True)
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_our_module_gives_the_same_records(kind: str) -> None:
+    rnn, x, h_0 = example(kind, num_layers=2, bidirectional=True)
+    ours = getattr(unrolled, kind)(H_in, H_out, 2, bidirectional=True)
     ours.load_state_dict(rnn.state_dict())
-    theirs = unrolled.trace(rnn, x, h_0)
-    for a, b in zip(unrolled.trace(ours, x, h_0), theirs, strict=True):
+    hx = (h_0, h_0 / 2) if kind == "LSTM" else h_0
+    theirs = unrolled.trace(rnn, x, hx)
+    for a, b in zip(unrolled.trace(ours, x, hx), theirs, strict=True):
         assert a == b
         assert torch.equal(a.value, b.value)
 
@@ -249,9 +335,9 @@ def test_table_of_one_time_step_skips_nothing() -> None:
 
 @pytest.mark.parametrize("configuration", TRACED, ids=lambda c: c.layout)
 def test_json_holds_the_records(configuration: Configuration) -> None:
-    leaves, hx = configuration.leaves()
-    module = configuration.module(nn.RNN)
-    records = unrolled.trace(module, configuration.input(leaves), hx)
+    leaves, states = configuration.leaves()
+    module = configuration.theirs()
+    records = unrolled.trace(module, configuration.input(leaves), configuration.hx(states))
     exported = json.loads(records.to_json())
     assert exported["module"] == repr(module)
     assert exported["difference"] == 0
@@ -280,21 +366,29 @@ def test_unknown_name() -> None:
         unrolled.trace(rnn, x)["h_l0[5]"]
 
 
-@pytest.mark.parametrize("module", [nn.LSTM(H_in, H_out), nn.RNNCell(H_in, H_out), len])
+@pytest.mark.parametrize("module", [nn.LSTMCell(H_in, H_out), nn.RNNCell(H_in, H_out), len])
 def test_what_is_no_rnn(module: Any) -> None:
     with pytest.raises(
-        TypeError, match=r"module should be an unrolled.RNN .*, got (torch|builtin)"
+        TypeError, match=r"module should be an RNN, GRU or LSTM .*, got (torch|builtin)"
     ):
         unrolled.trace(module, torch.zeros(L, N, H_in))
 
 
-@pytest.mark.parametrize("case", sorted(set(REFUSED_BY_FORWARD) - {"nothing"}))
-def test_bad_input_is_refused_as_by_the_module(case: str) -> None:
-    arguments, words = REFUSED_BY_FORWARD[case]
-    rnn, _, _ = example()
+@pytest.mark.parametrize(
+    ("kind", "case"),
+    [
+        (kind, case)
+        for kind, cases in REFUSED_BY_MODULES.items()
+        for case in cases
+        if case != "nothing"
+    ],
+)
+def test_bad_input_is_refused_as_by_the_module(kind: str, case: str) -> None:
+    arguments, words = REFUSED_BY_MODULES[kind][case]
+    module, _, _ = example(kind)
     before = torch.get_rng_state()
-    expected = exception_of(lambda: rnn(*arguments))
-    actual = exception_of(lambda: unrolled.trace(rnn, *arguments))
+    expected = exception_of(lambda: module(*arguments))
+    actual = exception_of(lambda: unrolled.trace(module, *arguments))
     assert type(actual) is type(expected)
     for word in words:
         assert word in str(actual)

@@ -153,7 +153,9 @@ def set_page(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         text = node.next_node(descend=False, siblings=True)
         if isinstance(text, nodes.Text) and (stop := re.match(r"[^\w\s(\[-]+", text)):
             node["stop"] = stop[0]
-            text.parent.replace(text, nodes.Text(text[stop.end() :]))
+            parent = text.parent  # its replace() would take another text that reads the same
+            place = next(index for index, child in enumerate(parent) if child is text)
+            parent[place] = nodes.Text(text[stop.end() :])
 
 
 def _html(node: nodes.TextElement) -> str:

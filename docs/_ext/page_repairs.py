@@ -4,11 +4,16 @@
   open or needs another extension.
 - The ``summary`` of a hidden cell has its visible text as its name; MyST-NB names every one
   "Toggle hidden content".
+- What a cell prints is put together from the pieces in which the kernel sends it. MyST-NB begins a
+  new line between two pieces, wherever the clock cut them.
 """
 
+from copy import copy
 from html import escape
+from typing import Any
 
 from docutils import nodes
+from myst_nb.core import render  # type: ignore[import-untyped]  # it has no types
 from myst_nb.sphinx_ import HideCodeCellNode  # type: ignore[import-untyped]  # it has no types
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
@@ -34,7 +39,22 @@ def depart(self: HTML5Translator, node: nodes.Element) -> None:
     self.body.append("</details>\n")
 
 
+_coalesce_streams = render.coalesce_streams
+
+
+def join_streams(outputs: list[Any]) -> Any:
+    joined: list[Any] = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        if output["output_type"] == "stream" and output["name"] == before.get("name"):
+            before["text"] += output["text"]
+        else:
+            joined.append(copy(output))
+    return _coalesce_streams(joined)
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
+    render.coalesce_streams = join_streams
     app.add_node(solution_node, override=True, html=(visit_solution, depart))
     app.add_node(HideCodeCellNode, override=True, html=(visit_hidden_cell, depart))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,21 +4,37 @@ Each module is one floor of the explanation and imports only from floors below i
 `init`, `cells`, `scan`, `layers`, `modules`, `trace`; `figures` and `source` are for the pages.
 """
 
-from unrolled.cells import linear, rnn_cell, rnn_step
+from unrolled.cells import (
+    gru_cell,
+    gru_step,
+    linear,
+    lstm_cell,
+    lstm_step,
+    rnn_cell,
+    rnn_step,
+    sigmoid,
+)
 from unrolled.init import uniform_bound, uniform_parameters
-from unrolled.modules import RNN
+from unrolled.modules import GRU, LSTM, RNN
 from unrolled.scan import scan
 from unrolled.shapes import parameter_count, parameter_shapes
 from unrolled.trace import trace
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "RNN",
+    "gru_cell",
+    "gru_step",
     "linear",
+    "lstm_cell",
+    "lstm_step",
     "parameter_count",
     "parameter_shapes",
     "rnn_cell",
     "rnn_step",
     "scan",
+    "sigmoid",
     "trace",
     "uniform_bound",
     "uniform_parameters",

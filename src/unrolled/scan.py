@@ -5,7 +5,7 @@ nothing but calling `unrolled.cells.linear` before this loop instead of inside i
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ __all__ = ["packed_scan", "scan"]
 
 Input = TypeVar("Input")
 State = TypeVar("State")
+Tensors: TypeAlias = tuple[Tensor, ...]
 
 
 def scan(
@@ -59,33 +60,33 @@ def scan(
 
 
 def packed_scan(
-    step: Callable[[Tensor, Tensor], Tensor],
+    step: Callable[[Tensor, Tensors], Tensors],
     data: Tensor,
     batch_sizes: Sequence[int],
-    state: Tensor,
+    state: Tensors,
     reverse: bool = False,
-) -> tuple[list[Tensor], Tensor]:
+) -> tuple[list[Tensors], Tensors]:
     """Carry a state through sequences of unequal length, longest first.
 
     Parameters
     ----------
     step : callable
-        ``step(input, state)`` gives the next state, for any number of rows.
+        ``step(input, state)`` gives the next state, a tuple of tensors, for any number of rows.
     data : Tensor, shape (sum of lengths, ...)
         ``PackedSequence.data``: the rows of all sequences that reach step 0, then of all that
         reach step 1, and so on.
     batch_sizes : sequence of int
         How many sequences reach each time step; never increasing.
-    state : Tensor, shape (N, ...)
+    state : tuple of Tensors, shape (N, ...)
         State of each sequence before its first step, ``N = batch_sizes[0]``.
     reverse : bool, default False
         Whether each sequence runs from its last row to its first.
 
     Returns
     -------
-    states : list of L Tensors, shape (batch_sizes[t], ...)
+    states : list of L tuples of Tensors, shape (batch_sizes[t], ...)
         States after each step, in the order of time; concatenated they fit `data`.
-    state : Tensor, shape (N, ...)
+    state : tuple of Tensors, shape (N, ...)
         State of each sequence after its own last step.
 
     Notes
@@ -99,26 +100,33 @@ def packed_scan(
     Two sequences, (1, 2, 3) and (10, 20), summed:
 
     >>> data = torch.tensor([[1], [10], [2], [20], [3]])
-    >>> states, last = packed_scan(torch.add, data, [2, 2, 1], torch.zeros(2, 1, dtype=int))
-    >>> [state.flatten().tolist() for state in states], last.flatten().tolist()
+    >>> zeros = torch.zeros(2, 1, dtype=int)
+    >>> states, (last,) = packed_scan(lambda x, s: (s[0] + x,), data, [2, 2, 1], (zeros,))
+    >>> [state.flatten().tolist() for state, in states], last.flatten().tolist()
     ([[1, 10], [3, 30], [6]], [6, 30])
     """
     inputs = torch.split(data, list(batch_sizes))
     states = []
     if reverse:
-        running = state[: batch_sizes[-1]]
+        running = tuple(part[: batch_sizes[-1]] for part in state)
         for x in reversed(inputs):
-            beginning = state[len(running) : len(x)]
-            running = step(x, torch.cat([running, beginning]) if len(beginning) else running)
+            rows = len(running[0])
+            if len(x) > rows:  # sequences begin
+                running = tuple(
+                    torch.cat([now, initial[rows : len(x)]])
+                    for now, initial in zip(running, state, strict=True)
+                )
+            running = step(x, running)
             states.append(running)
         states.reverse()
         return states, running
-    finished = []
+    finished: list[Tensors] = []
     running = state
     for x in inputs:
-        if len(x) < len(running):
-            finished.append(running[len(x) :])
-            running = running[: len(x)]
+        if len(x) < len(running[0]):  # sequences have ended
+            finished.append(tuple(part[len(x) :] for part in running))
+            running = tuple(part[: len(x)] for part in running)
         running = step(x, running)
         states.append(running)
-    return states, torch.cat([running, *reversed(finished)])
+    finished.append(running)
+    return states, tuple(torch.cat(parts[::-1]) for parts in zip(*finished, strict=True))

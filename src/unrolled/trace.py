@@ -8,7 +8,7 @@ compares what comes out with what the module itself returns.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812 # its name everywhere
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
-from unrolled.modules import RNN
+from unrolled.modules import GRU, LSTM, RNN, Recurrent
 from unrolled.shapes import Shape, num_directions, parameter_name
 
 __all__ = ["Record", "Trace", "trace"]
@@ -31,7 +31,8 @@ class Record:
     Attributes
     ----------
     operation : str
-        ``"operand"``, ``"product"``, ``"sum"``, ``"activation"``, ``"dropout"`` or ``"stack"``.
+        ``"operand"``, ``"product"`` (of matrices), ``"elementwise product"``, ``"sum"``,
+        ``"difference"``, ``"activation"``, ``"dropout"`` or ``"stack"``.
     name : str
         Name of the value, unique in its trace. Indices are those of Python, from 0:
         ``h_l0[2]`` is the hidden state of layer 0 after its step at time 2.
@@ -85,8 +86,8 @@ class Trace:
     records : tuple of Record
         Operands first.
     difference : float
-        Largest absolute difference of the records ``output`` and ``h_n`` from what the module
-        itself returns: 0 if they are equal bit for bit.
+        Largest absolute difference of the records ``output``, ``h_n`` and ``c_n`` from what the
+        module itself returns: 0 if they are equal bit for bit.
 
     Examples
     --------
@@ -181,7 +182,8 @@ class Trace:
             for step, *row in rows
         ]
         same = "bit for bit" if self.difference == 0 else f"within {self.difference:.1e}"
-        return "\n".join([self.module, *lines, f"output and h_n: {same} what the module returns"])
+        results = "output, h_n and c_n" if "c_n" in self._by_name else "output and h_n"
+        return "\n".join([self.module, *lines, f"{results}: {same} what the module returns"])
 
     def to_json(self, values: bool = True, indent: int | None = None) -> str:
         """Export the records.
@@ -222,16 +224,20 @@ class Trace:
         return json.dumps(whole, indent=indent)
 
 
-def trace(module: RNN | nn.RNN, input: Tensor | PackedSequence, hx: Tensor | None = None) -> Trace:
+def trace(
+    module: Recurrent | nn.RNN | nn.GRU | nn.LSTM,
+    input: Tensor | PackedSequence,
+    hx: Tensor | tuple[Tensor, Tensor] | None = None,
+) -> Trace:
     """Run a module and record every operand, product, sum and activation.
 
     Parameters
     ----------
-    module : unrolled.RNN or torch.nn.RNN
-        The module; a subclass of `torch.nn.RNN` is traced as the `torch.nn.RNN` it inherits from.
+    module : RNN, GRU or LSTM, of `unrolled` or of `torch.nn`
+        The module; a subclass is traced as the module it inherits from.
     input : Tensor or PackedSequence
         As for the module.
-    hx : Tensor, optional
+    hx : Tensor, or for an LSTM a tuple of two Tensors, optional
         As for the module.
 
     Returns
@@ -242,9 +248,9 @@ def trace(module: RNN | nn.RNN, input: Tensor | PackedSequence, hx: Tensor | Non
     Raises
     ------
     TypeError
-        If `module` is neither of the two.
+        If `module` is none of these, or has a step of its own, whose operations have no names.
     AttributeError, RuntimeError, ValueError
-        What the module raises for this input, with the message of `unrolled.RNN`.
+        What the module raises for this input, with the message of `unrolled`.
 
     Notes
     -----
@@ -260,22 +266,30 @@ def trace(module: RNN | nn.RNN, input: Tensor | PackedSequence, hx: Tensor | Non
     >>> steps.difference
     0.0
     """
-    if not isinstance(module, RNN | nn.RNN):
+    if not isinstance(module, Recurrent | nn.RNN | nn.GRU | nn.LSTM):
         raise TypeError(
-            "module should be an unrolled.RNN or a torch.nn.RNN, "
+            "module should be an RNN, GRU or LSTM of unrolled or torch.nn, "
             f"got {type(module).__module__}.{type(module).__qualname__}"
         )
+    if isinstance(module, Recurrent) and module.step is not None:
+        raise TypeError("module should have no step of its own, whose operations have no names")
     ours = _with_parameters_of(module)
     before = torch.get_rng_state()
     observer = _Observer(ours, input, hx)
     with torch.no_grad():
         with observer:
             result = ours(input, hx)
-        observer.finish(*map(_data, result))
+        observer.finish(*_results(result))
         torch.set_rng_state(before)  # so that the module itself draws the same dropout
-        pairs = zip(map(_data, result), map(_data, module(input, hx)), strict=True)
+        pairs = zip(_results(result), _results(module(input, hx)), strict=True)
         difference = max(_difference(a, b) for a, b in pairs)
     return Trace(str(module), tuple(observer.records), difference)
+
+
+def _results(returned: tuple[Any, Any]) -> list[Tensor]:
+    """Flatten what a module returns: output, h_n and for an LSTM c_n."""
+    output, last = returned
+    return [_data(output), *(last if isinstance(last, tuple) else (last,))]
 
 
 def _data(value: Tensor | PackedSequence) -> Tensor:
@@ -287,55 +301,109 @@ def _difference(a: Tensor, b: Tensor) -> float:
     return (a - b).abs().masked_fill(same, 0.0).max().item() if a.numel() else 0.0
 
 
-def _with_parameters_of(module: RNN | nn.RNN) -> RNN:
-    """Build an `unrolled.RNN` that shares the memory of a module's parameters.
+def _with_parameters_of(module: Any) -> Recurrent:
+    """Build a module of ours that shares the memory of a module's parameters.
 
     Each has its own name there, also where the module has tied two or computes one.
     """
-    ours = RNN(
-        module.input_size,
-        module.hidden_size,
-        module.num_layers,
-        module.nonlinearity,
-        module.bias,
-        module.batch_first,
-        module.dropout if module.num_layers > 1 else 0.0,  # it would warn, and does nothing
-        module.bidirectional,
-        device="meta",
-    )
+    arguments: dict[str, Any] = {
+        "bias": module.bias,
+        "batch_first": module.batch_first,
+        "dropout": module.dropout if module.num_layers > 1 else 0.0,  # it would warn, for nothing
+        "bidirectional": module.bidirectional,
+        "device": "meta",
+    }
+    sizes = module.input_size, module.hidden_size, module.num_layers
+    ours: Recurrent
+    if module.mode == "LSTM":
+        ours = LSTM(*sizes, proj_size=module.proj_size, **arguments)
+    elif module.mode == "GRU":
+        ours = GRU(*sizes, **arguments)
+    else:
+        ours = RNN(*sizes, nonlinearity=module.nonlinearity, **arguments)
     for name, _ in list(ours.named_parameters()):
-        setattr(ours, name, nn.Parameter(getattr(module, name).detach()))
+        parameter = getattr(module, name)
+        # Whether it requires a gradient decides which product PyTorch takes, and so the bits.
+        setattr(ours, name, nn.Parameter(parameter.detach(), parameter.requires_grad))
     return ours.train(module.training)
+
+
+class _Line(NamedTuple):
+    """One operation of a step: ``{at}`` stands for layer, direction and time, as in ``_l0[2]``."""
+
+    function: Any
+    operation: str
+    name: str
+    expression: str
+    operands: tuple[str, ...]
+
+
+def _lines(mode: str, H: int, projected: bool) -> list[_Line]:
+    """List what `unrolled.cells` computes in a step after the product with the state."""
+    add, mul, sub = torch.Tensor.add, torch.Tensor.mul, torch.Tensor.sub
+    both = ("h_projected{at}", "x_projected{at}")
+
+    def gate(name: str, whole: str, part: int) -> _Line:
+        function = torch.tanh if name == "g" else torch.sigmoid
+        operand = f"{whole}{{at}}[:, {part * H}:{(part + 1) * H}]"
+        return _Line(function, "activation", name, f"{function.__name__}({operand})", (operand,))
+
+    def binary(function: Any, operation: str, name: str, left: str, right: str) -> _Line:
+        sign = {add: "+", mul: "*", sub: "-"}[function]
+        return _Line(function, operation, name, f"{left} {sign} {right}", (left, right))
+
+    if mode == "LSTM":
+        h = "h_full" if projected else "h"
+        return [
+            binary(add, "sum", "gates", *both),
+            *(gate(name, "gates", part) for part, name in enumerate("ifgo")),
+            binary(mul, "elementwise product", "f_times_c", "f{at}", "{c}"),
+            binary(mul, "elementwise product", "i_times_g", "i{at}", "g{at}"),
+            binary(add, "sum", "c", "f_times_c{at}", "i_times_g{at}"),
+            _Line(torch.tanh, "activation", "tanh_c", "tanh(c{at})", ("c{at}",)),
+            binary(mul, "elementwise product", h, "o{at}", "tanh_c{at}"),
+        ]
+    if mode == "GRU":
+        rz, n = f"[:, :{2 * H}]", f"[:, {2 * H}:]"
+        return [
+            binary(add, "sum", "rz", f"h_projected{{at}}{rz}", f"x_projected{{at}}{rz}"),
+            gate("r", "rz", 0),
+            gate("z", "rz", 1),
+            binary(mul, "elementwise product", "r_times_h", "r{at}", f"h_projected{{at}}{n}"),
+            binary(add, "sum", "sum", f"x_projected{{at}}{n}", "r_times_h{at}"),
+            _Line(torch.tanh, "activation", "n", "tanh(sum{at})", ("sum{at}",)),
+            binary(sub, "difference", "h_minus_n", "{h}", "n{at}"),
+            binary(mul, "elementwise product", "kept", "h_minus_n{at}", "z{at}"),
+            binary(add, "sum", "h", "kept{at}", "n{at}"),
+        ]
+    activation = torch.tanh if mode == "RNN_TANH" else torch.relu
+    expression = f"{activation.__name__}(sum{{at}})"
+    return [
+        binary(add, "sum", "sum", *both),
+        _Line(activation, "activation", "h", expression, ("sum{at}",)),
+    ]
 
 
 class _Observer(TorchFunctionMode):
     """Write down what the floors below ask torch to compute.
 
     Which weight enters a product tells layer and direction; how many products with the same
-    ``weight_hh`` came before tells the step.
+    ``weight_hh`` came before tells the step; the place in `_lines` tells the operation.
     """
 
-    def __init__(self, module: RNN, input: Tensor | PackedSequence, hx: Tensor | None) -> None:
+    def __init__(self, module: Recurrent, input: Tensor | PackedSequence, hx: Any) -> None:
         super().__init__()
         self.records: list[Record] = []
-        self._module, self._input = module, input
-        self._hx, self._hx_left_out = (
-            cast(Tensor, hx),
-            False,
-        )  # replaced by zeros if left out
+        self._module, self._input, self._hx = module, input, hx
         self._D = num_directions(module.bidirectional)
-        self._weights = {
-            id(getattr(module, parameter_name(kind, layer, direction))): (
-                kind,
-                layer,
-                direction,
-            )
-            for kind in ("weight_ih", "weight_hh")
-            for layer in range(module.num_layers)
-            for direction in range(self._D)
-        }
+        self._weights = {id(parameter): name for name, parameter in module.named_parameters()}
+        self._lines = _lines(module.mode, module.hidden_size, module.proj_size > 0)
+        self._observed = {line.function for line in self._lines}
+        self._line = 0
         self._layer, self._direction = 0, 0
         self._steps_done, self._L = 0, 0
+        self._zeros: list[Tensor] = []  # states that were left out
+        self._sources: dict[str, str] = {}
 
     def __torch_function__(
         self,
@@ -346,25 +414,22 @@ class _Observer(TorchFunctionMode):
     ) -> Any:
         """Run `func`, and record it if it is an operation of the recurrence."""
         result = func(*args, **(kwargs or {}))
-        if func is torch.zeros:
-            self._hx, self._hx_left_out = result, True
+        if func is torch.Tensor.new_zeros:
+            self._zeros.append(result)
         elif func is F.linear:
-            x, weight, bias = args
-            kind, self._layer, self._direction = self._weights[id(weight)]
+            x, weight, bias = (*args, None)[:3]
+            kind, _, place = self._weights[id(weight)].rpartition("_l")
+            layer, _, reverse = place.partition("_")
+            self._layer, self._direction = int(layer), int(bool(reverse))
             if kind == "weight_ih":
                 self._project(x, weight, bias, result)
+            elif kind == "weight_hh":
+                self._begin_step(x, weight, bias, result)
             else:
-                self._multiply_state(x, weight, bias, result)
-        elif func is torch.Tensor.add:
-            terms = f"h_projected{self._at}", f"x_projected{self._at}"
-            self._write(
-                "sum", f"sum{self._at}", result, " + ".join(terms), zip(terms, args, strict=True)
-            )
-        elif func in (torch.tanh, torch.relu):
-            name, term = f"h{self._at}", f"sum{self._at}"
-            expression = f"{self._module.nonlinearity}({term})"
-            self._write("activation", name, result, expression, [(term, args[0])])
-            self._steps_done += 1
+                self._write_linear("h", self._at, (f"h_full{self._at}", x), weight, None, result)
+                self._steps_done += 1
+        elif func in self._observed:
+            self._write_line(self._lines[self._line], args, result)
         elif func is F.dropout:
             below, above = f"output_l{self._layer}", f"input_l{self._layer + 1}"
             self._write_output(self._layer, args[0])
@@ -375,22 +440,47 @@ class _Observer(TorchFunctionMode):
             )
         return result
 
-    def finish(self, output: Tensor, h_n: Tensor) -> None:
-        """Record what the module returns."""
-        self.records.append(self._output_record("output", self._layer, output))
-        ends = [
-            f"h{parameter_name('', layer, direction)}[{0 if direction else self._L - 1}]"
-            for layer in range(self._module.num_layers)
-            for direction in range(self._D)
-        ]
+    def _write_operands(self) -> None:
+        given = self._hx if isinstance(self._hx, tuple) else (self._hx,)
+        values = self._zeros or given
+        names = [f"hx[{index}]" for index in range(len(values))] if len(values) > 1 else ["hx"]
+        x = _data(self._input)
+        layout = "(N, L, H_in)" if self._module.batch_first else "(L, N, H_in)"
         if isinstance(self._input, PackedSequence):
-            ends = ["of each sequence and direction the state after its own last step"]
-        self.records.append(Record("stack", "h_n", h_n, ", ".join(ends)))
+            layout = "(sum of lengths, H_in)"
+        elif x.dim() == 2:
+            layout = "(L, H_in)"
+        self.records.append(Record("operand", "input", x.detach(), f"given, as {layout}"))
+        origin = "zeros" if self._zeros else "given"
+        for name, state in zip(names, values, strict=True):
+            width = "hidden_size" if name == "hx[1]" else "H_out"
+            axes = f"D * num_layers, N, {width}" if state.dim() == 3 else f"D * num_layers, {width}"
+            self.records.append(Record("operand", name, state.detach(), f"{origin}, as ({axes})"))
+        for name, parameter in self._module.named_parameters():
+            self.records.append(Record("operand", name, parameter.detach(), "parameter"))
+
+    def finish(self, output: Tensor, *last: Tensor) -> None:
+        """Record what the module returns."""
+        layers = self._module.num_layers
+        self.records.append(self._output_record("output", layers - 1, output))
+        for letter, value in zip("hc", last, strict=False):
+            ends = [
+                f"{letter}{parameter_name('', layer, direction)}[{0 if direction else self._L - 1}]"
+                for layer in range(layers)
+                for direction in range(self._D)
+            ]
+            if isinstance(self._input, PackedSequence):
+                ends = ["of each sequence and direction the state after its own last step"]
+            self.records.append(Record("stack", f"{letter}_n", value, ", ".join(ends)))
+
+    @property
+    def _suffix(self) -> str:
+        return parameter_name("", self._layer, self._direction)
 
     @property
     def _at(self) -> str:
         """Suffix of what belongs to a step, such as ``_l0_reverse[2]``."""
-        return f"{parameter_name('', self._layer, self._direction)}[{self._time}]"
+        return f"{self._suffix}[{self._time}]"
 
     @property
     def _time(self) -> int:
@@ -400,9 +490,8 @@ class _Observer(TorchFunctionMode):
         if not self.records:
             self._write_operands()
         source = self._source(x)
-        suffix = parameter_name("", self._layer, self._direction)
         self._steps_done = 0
-        self._write_linear("x", suffix, (source, x), ("weight_ih", weight), bias, result)
+        self._write_linear("x_projected", self._suffix, (source, x), weight, bias, result)
 
     def _source(self, x: Tensor) -> str:
         """Name what enters the layer, and record it if it is new."""
@@ -420,65 +509,72 @@ class _Observer(TorchFunctionMode):
             self._write_output(self._layer - 1, x)
         return f"output_l{self._layer - 1}"
 
-    def _multiply_state(
-        self, h: Tensor, weight: Tensor, bias: Tensor | None, result: Tensor
-    ) -> None:
-        suffix = parameter_name("", self._layer, self._direction)
-        states = "hx" if self._hx.dim() == 3 else "hx.unsqueeze(1)"
-        initial = f"{states}[{self._layer * self._D + self._direction}]"
-        if isinstance(self._input, PackedSequence) and self._input.sorted_indices is not None:
-            initial = initial.replace("]", ", sorted_indices]")
-        previous = self._time + (1 if self._direction else -1)
-        source = f"h{suffix}[{previous}]" if self._steps_done else initial
-        if isinstance(self._input, PackedSequence):
-            rows = len(self._value(source)) if self._steps_done else self._hx.size(1)
-            if rows > len(h):  # sequences have ended, or in reverse have not begun
-                source = f"{source}[:{len(h)}]"
-            elif rows < len(h):  # in reverse, sequences begin
-                source = f"({source}, {initial}[{rows}:{len(h)}])"
-        self._write_linear("h", self._at, (source, h), ("weight_hh", weight), bias, result)
+    def _begin_step(self, h: Tensor, weight: Tensor, bias: Tensor | None, result: Tensor) -> None:
+        rows = len(h)
+        self._sources = {"h": self._state_source("h", rows)}
+        if self._module.mode == "LSTM":
+            self._sources["c"] = self._state_source("c", rows)
+        self._line = 0
+        source = (self._sources["h"], h)
+        self._write_linear("h_projected", self._at, source, weight, bias, result)
 
-    def _value(self, name: str) -> Tensor:
-        return next(record.value for record in self.records if record.name == name)
+    def _state_source(self, letter: str, rows: int) -> str:
+        """Name the state that enters a step of so many rows."""
+        names = [r.name for r in self.records if r.operation == "operand" and "hx" in r.name]
+        name = names["hc".index(letter)]
+        initial = next(r.value for r in self.records if r.name == name)
+        batch = f"{name}.unsqueeze(1)" if initial.dim() == 2 else name
+        index = self._layer * self._D + self._direction
+        packed = isinstance(self._input, PackedSequence)
+        if packed and cast(PackedSequence, self._input).sorted_indices is not None:
+            begin = f"{batch}[{index}, sorted_indices]"
+        else:
+            begin = f"{batch}[{index}]"
+        before = f"{letter}{self._suffix}[{self._time + (1 if self._direction else -1)}]"
+        source = before if self._steps_done else begin
+        if not packed:
+            return source
+        there = initial.size(1)
+        if self._steps_done:
+            there = len(next(r.value for r in self.records if r.name == before))
+        if there > rows:  # sequences have ended, or in reverse have not begun
+            return f"{source}[:{rows}]"
+        if there < rows:  # in reverse, sequences begin
+            return f"({source}, {begin}[{there}:{rows}])"
+        return source
+
+    def _write_line(self, line: _Line, args: tuple[Any, ...], result: Tensor) -> None:
+        def named(text: str) -> str:
+            return text.format(at=self._at, **self._sources)
+
+        operands = zip(map(named, line.operands), args, strict=True)
+        name = f"{line.name}{self._at}"
+        self._write(line.operation, name, result, named(line.expression), operands, self._time)
+        self._line += 1
+        if line.name == "h":
+            self._steps_done += 1
 
     def _write_linear(
         self,
         letter: str,
         suffix: str,
         source: tuple[str, Tensor],
-        weight: tuple[str, Tensor],
+        weight: Tensor,
         bias: Tensor | None,
         result: Tensor,
     ) -> None:
         """Record a product and, if there is a bias, the sum."""
-        weight_name = parameter_name(weight[0], self._layer, self._direction)
-        product = source[1] @ weight[1].T
-        name = f"{letter}_projected{suffix}" if bias is None else f"{letter}_product{suffix}"
-        expression = f"{source[0]} @ {weight_name}.T"
-        operands = [source, (weight_name, weight[1])]
-        value = result if bias is None else product
-        of_layer = letter == "x"
-        self._write("product", name, value, expression, operands, of_layer)
+        step = None if letter == "x_projected" else self._time
+        weight_name = self._weights[id(weight)]
+        total = f"{letter}{suffix}"
+        name = total if bias is None else total.replace("projected", "product")
+        product = result if bias is None else source[1] @ weight.T
+        operands = [source, (weight_name, weight)]
+        self._write("product", name, product, f"{source[0]} @ {weight_name}.T", operands, step)
         if bias is not None:
             bias_name = weight_name.replace("weight", "bias")
             operands = [(name, product), (bias_name, bias)]
-            total = f"{letter}_projected{suffix}"
-            expression = f"{name} + {bias_name}"
-            self._write("sum", total, result, expression, operands, of_layer)
-
-    def _write_operands(self) -> None:
-        x = _data(self._input)
-        layout = "(N, L, H_in)" if self._module.batch_first else "(L, N, H_in)"
-        if isinstance(self._input, PackedSequence):
-            layout = "(sum of lengths, H_in)"
-        elif x.dim() == 2:
-            layout = "(L, H_in)"
-        states = "(D * num_layers, N, H_out)" if self._hx.dim() == 3 else "(D * num_layers, H_out)"
-        self.records.append(Record("operand", "input", x.detach(), f"given, as {layout}"))
-        origin = "zeros" if self._hx_left_out else "given"
-        self.records.append(Record("operand", "hx", self._hx.detach(), f"{origin}, as {states}"))
-        for name, parameter in self._module.named_parameters():
-            self.records.append(Record("operand", name, parameter.detach(), "parameter"))
+            self._write("sum", total, result, f"{name} + {bias_name}", operands, step)
 
     def _write_output(self, layer: int, output: Tensor) -> None:
         record = self._output_record(f"output_l{layer}", layer, output)
@@ -494,8 +590,8 @@ class _Observer(TorchFunctionMode):
         name: str,
         value: Tensor,
         expression: str,
-        operands: Iterable[tuple[str, Tensor]] = (),
-        of_layer: bool = False,
+        operands: Iterable[tuple[str, Tensor]],
+        step: int | None,
     ) -> None:
         self.records.append(
             Record(
@@ -505,7 +601,7 @@ class _Observer(TorchFunctionMode):
                 expression,
                 self._layer,
                 self._direction,
-                None if of_layer else self._time,
+                step,
                 tuple((term, tuple(tensor.shape)) for term, tensor in operands),
             )
         )

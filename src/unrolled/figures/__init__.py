@@ -7,10 +7,14 @@ anything with ``tolist``: NumPy arrays and tensors.
 from .architecture import KINDS, folded, influence, sequence_problem, sequence_problems, unrolled
 from .arithmetic import output_layer, product, step_equation
 from .charts import bars, histogram, lines
+from .gates import gru_cell, lstm_cell
+from .layers import layer_stack, output_and_states
+from .lengths import packing
 from .loop import broadcast_picture, recurrence, states_over_time
 from .notation import legend
 from .palette import PALETTE, Token, stylesheet
 from .parameters import gate_sizes, parameter_blocks, parameter_loops, uniform_draw
+from .projections import projection
 from .svg import Figure
 
 __all__ = [
@@ -22,14 +26,20 @@ __all__ = [
     "broadcast_picture",
     "folded",
     "gate_sizes",
+    "gru_cell",
     "histogram",
     "influence",
+    "layer_stack",
     "legend",
     "lines",
+    "lstm_cell",
+    "output_and_states",
     "output_layer",
+    "packing",
     "parameter_blocks",
     "parameter_loops",
     "product",
+    "projection",
     "recurrence",
     "sequence_problem",
     "sequence_problems",
