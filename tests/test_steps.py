@@ -428,3 +428,21 @@ def test_step_is_a_keyword() -> None:
         unrolled.GRU(H_in, H_out, 1, True, False, 0.0, False, 0, None, None, unrolled.gru_step)
     with pytest.raises(TypeError, match="step"):
         nn.GRU(H_in, H_out, step=unrolled.gru_step)
+
+
+def test_reset_parameters_leaves_a_step_of_your_own_alone() -> None:
+    class Normalised(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.LayerNorm(7)
+
+        def forward(self, x_projected: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            return torch.tanh(self.norm(x_projected + h @ weight.T + bias))
+
+    step = Normalised()
+    rnn = unrolled.RNN(5, 7, step=step)
+    before = {name: value.clone() for name, value in rnn.named_parameters()}
+    rnn.reset_parameters()
+    moved = [name for name, value in rnn.named_parameters() if not torch.equal(value, before[name])]
+    assert moved == ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+    assert torch.equal(step.norm.weight, torch.ones(7))

@@ -4,6 +4,7 @@ Each module is one floor of the explanation and imports only from floors below i
 `init`, `cells`, `scan`, `layers`, `modules`, `trace`; `figures` and `source` are for the pages.
 """
 
+from unrolled.cell_modules import GRUCell, LSTMCell, RNNCell
 from unrolled.cells import (
     gru_cell,
     gru_step,
@@ -24,6 +25,9 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "GRUCell",
+    "LSTMCell",
+    "RNNCell",
     "gru_cell",
     "gru_step",
     "linear",

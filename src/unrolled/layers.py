@@ -312,8 +312,9 @@ def run_network(
 
 def _where(mask: Any, new: Any, old: Any) -> Any:
     """Take `new` in the rows where `mask` is true."""
-    where = torch.where if isinstance(new, Tensor) else np.where
-    return where(mask[..., None], new, old)
+    if isinstance(new, Tensor):  # under autocast a step may give another dtype than it got
+        return torch.where(mask[..., None], new, old.to(new.dtype))
+    return np.where(mask[..., None], new, old)
 
 
 def _drop(inputs: Array, dropout: float) -> Array:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from unrolled.cells import linear
+from unrolled.init import uniform_bound
 from unrolled.layers import STEPS, Results, State, Step, Weights, run_network
 from unrolled.shapes import check_arguments, num_directions, parameter_name, real_hidden_size
 
@@ -85,6 +86,20 @@ class Recurrent(nn.RNNBase):
             step = _checked_step(step, D * arguments["num_layers"])
         super().__init__(mode, **arguments, **own)
         self.step = step
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, except those of a step of your own.
+
+        Examples
+        --------
+        >>> rnn = RNN(10, 20)
+        >>> rnn.reset_parameters()
+        >>> bool(rnn.weight_hh_l0.abs().max() <= uniform_bound(20))
+        True
+        """
+        bound = uniform_bound(self.hidden_size)
+        for name in self._flat_weights_names:
+            nn.init.uniform_(getattr(self, name), -bound, bound)
 
     def forward(
         self,
@@ -543,8 +558,9 @@ class LSTM(Recurrent):
         Type of the parameters.
     step : callable or sequence of D * num_layers callables, optional
         A step of your own in place of `unrolled.cells.lstm_step`, called as
-        ``step(x_projected, (h, c), weight_hh, bias_hh)``. It returns ``(h, c)``; the projection
-        comes after it.
+        ``step(x_projected, (h, c), weight_hh, bias_hh)``. It returns ``(h, c)``, both
+        `hidden_size` wide; the projection comes after it, so that with one the ``h`` that enters
+        is `proj_size` wide.
 
     Raises
     ------
