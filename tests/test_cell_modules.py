@@ -148,6 +148,6 @@ def test_an_lstm_cell_needs_two_states(hx: Any) -> None:
 def test_cells_compile_to_one_graph(kind: str) -> None:
     cell = getattr(unrolled, kind)(H_IN, H_OUT)
     x = torch.randn(N, H_IN)
-    compiled = torch.compile(cell, fullgraph=True, backend="eager")
+    compiled: Any = torch.compile(cell, fullgraph=True, backend="eager")
     for a, b in zip(flat(compiled(x)), flat(cell(x)), strict=True):
         assert torch.equal(a, b)
