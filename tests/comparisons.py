@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from unrolled.layers import STEPS, Weights, run_direction, run_network, weights_of
+
 LAYOUTS = ("batched", "unbatched", "packed", "packed unsorted")
 KINDS = ("RNN", "GRU", "LSTM")
 
@@ -151,15 +153,14 @@ def run(module: Any, configuration: Configuration) -> dict[str, Tensor]:
     if states:
         arguments.append(configuration.hx(states))
     torch.manual_seed(configuration.seed + 2)  # of the dropout
-    output, last = module(*arguments)
+    with torch.no_grad():  # inference may take another way
+        seen |= _results(module(*arguments), " without gradients")
+    seen["generator after inference"] = torch.get_rng_state()
+    torch.manual_seed(configuration.seed + 2)
+    results = _results(module(*arguments))
     seen["generator after forward"] = torch.get_rng_state()
-    if isinstance(output, PackedSequence):
-        for field in ("batch_sizes", "sorted_indices", "unsorted_indices"):
-            if getattr(output, field) is not None:
-                seen[f"output.{field}"] = getattr(output, field)
-        output = output.data
-    results = {"output": output} | dict(zip(("h_n", "c_n"), tensors(last), strict=False))
     seen |= {name: value.detach() for name, value in results.items()}
+    results = {name: results[name] for name in ("output", "h_n", "c_n") if name in results}
     wanted = configuration.loss.replace("states", "h_n and c_n").split(" and ")
     terms = [value for name, value in results.items() if name in wanted]
     generator = torch.Generator().manual_seed(configuration.seed + 3)
@@ -174,11 +175,30 @@ def run(module: Any, configuration: Configuration) -> dict[str, Tensor]:
     return seen
 
 
-def compare(ours: dict[str, Tensor], theirs: dict[str, Tensor], bound: float = 0.0) -> list[str]:
+def _results(returned: Any, suffix: str = "") -> dict[str, Tensor]:
+    """Name what a module returns, and what says where the rows of a packed output belong."""
+    output, last = returned
+    results = {}
+    if isinstance(output, PackedSequence):
+        for field in ("batch_sizes", "sorted_indices", "unsorted_indices"):
+            if getattr(output, field) is not None:
+                results[f"output.{field}"] = getattr(output, field)
+        output = output.data
+    results |= {"output": output} | dict(zip(("h_n", "c_n"), tensors(last), strict=False))
+    return {f"{name}{suffix}": value for name, value in results.items()}
+
+
+def compare(
+    ours: dict[str, Tensor],
+    theirs: dict[str, Tensor],
+    bound: float = 0.0,
+    unbounded: bool = False,
+) -> list[str]:
     """Say which quantities are not the same bits in the same layout, and by how much.
 
     With a bound, elements may differ by that much; those of a gradient, which is a sum over all
-    sequences and time steps, by that much of the largest if it is more than 1.
+    sequences and time steps, by that much of the largest if it is more than 1. If outputs are
+    unbounded, which is what relu makes of them, so may those of everything else.
     """
     if list(ours) != list(theirs):
         return [f"there is {list(ours)}, expected {list(theirs)}"]
@@ -194,7 +214,8 @@ def compare(ours: dict[str, Tensor], theirs: dict[str, Tensor], bound: float = 0
         if actual.shape == expected.shape and not torch.equal(actual, expected):
             apart = (actual.double() - expected.double()).abs()
             largest = float(expected.double().abs().max())
-            allowed = bound * (max(1.0, largest) if name.startswith("gradient") else 1.0)
+            relative = unbounded or name.startswith("gradient")
+            allowed = bound * (max(1.0, largest) if relative else 1.0)
             if not apart.max() <= allowed:  # also true of NaN
                 wrong.append(
                     f"{name}: {int((apart > allowed).sum())} of {apart.numel()} elements differ, by"
@@ -589,6 +610,311 @@ def _zero_states(module: Any, N: int) -> Any:
 
 def _one_row(x_projected: Tensor, state: Any, weight_hh: Tensor, bias_hh: Tensor) -> Any:
     return (state[0][:1], state[1]) if isinstance(state, tuple) else state[:1]
+
+
+# The backward pass by hand, and the ladder
+
+BACKENDS: dict[str, Callable[[Tensor], Any]] = {
+    "torch": lambda tensor: tensor.detach().clone(),
+    "NumPy": lambda tensor: tensor.detach().numpy().copy(),
+}
+GRADIENTS = ("grad_output", "grad_h_n", "grad_c_n")
+
+BPTT = [
+    Configuration(kind=kind, num_layers=num_layers, bidirectional=bidirectional, bias=bias,
+                  nonlinearity=nonlinearity, proj_size=proj_size)
+    for (kind, nonlinearity, proj_size), (num_layers, bidirectional, bias) in product(
+        [("RNN", "tanh", 0), ("RNN", "relu", 0), ("GRU", "tanh", 0), ("LSTM", "tanh", 0),
+         ("LSTM", "tanh", 7)],
+        [(1, False, True), (2, True, True), (1, True, False)],
+    )
+]  # fmt: skip # a table
+"""A few networks that a mistake in a backward pass does not survive."""
+
+
+def mode_of(configuration: Configuration) -> str:
+    """Name the mode as `torch.nn.RNNBase` does."""
+    is_rnn = configuration.kind == "RNN"
+    return f"RNN_{configuration.nonlinearity.upper()}" if is_rnn else configuration.kind
+
+
+def bptt_differences(package: Any) -> Iterator[str]:
+    """Compare the backward pass by hand with autograd, of networks and of single directions."""
+    for configuration, backend in product(BPTT, BACKENDS):
+        for truncate, left_out in ((None, ()), (2, ()), (None, ("grad_output",))):
+            yield from backward_differences(package, configuration, backend, truncate, left_out)
+    for mode, reverse, sizes, truncate in product(
+        MODES, (False, True), (None, (3, 3, 2, 1, 1)), (None, 2)
+    ):
+        for backend in BACKENDS if sizes is None else ("torch",):
+            for stretch in (2**17, 500, 130):
+                with patched(package.bptt, _STRETCH=stretch):
+                    for difference in direction_differences(
+                        package, mode, reverse, sizes, truncate, backend
+                    ):
+                        yield f"stretches of {stretch} numbers: {difference}"
+
+
+def backward_differences(
+    package: Any,
+    configuration: Configuration,
+    backend: str,
+    truncate: int | None = None,
+    left_out: tuple[str, ...] = (),
+) -> Iterator[str]:
+    """Compare all gradients of a network with those of `torch.nn`; truncated, of our own loop."""
+    to, module = BACKENDS[backend], configuration.theirs()
+    (x,), states = configuration.leaves()
+    parameters = [parameter for group in module.all_weights for parameter in group]
+    leaves = [leaf.requires_grad_() for leaf in (x, *states)] + parameters
+    with onednn(False):
+        output, last = module(x, configuration.hx(states))
+    if truncate is not None:
+        output, last = _truncated(module, x, states, truncate)
+    results = dict(zip(GRADIENTS, (output, *tensors(last)), strict=False))
+    generator = torch.Generator().manual_seed(configuration.seed + 3)
+    given = {
+        name: torch.randn(result.shape, generator=generator, dtype=result.dtype)
+        for name, result in results.items()
+        if name not in left_out
+    }
+    gradients: tuple[Tensor | None, ...] = (None,) * len(leaves)
+    if given:
+        gradients = torch.autograd.grad(
+            [results[name] for name in given], leaves, list(given.values()), allow_unused=True
+        )
+    expected = [
+        torch.zeros_like(leaf) if gradient is None else gradient
+        for leaf, gradient in zip(leaves, gradients, strict=True)
+    ]
+
+    hx: Any = tuple(to(state) for state in states)
+    keywords: dict[str, Any] = {name: to(gradient) for name, gradient in given.items()}
+    arguments = [to(x), hx if configuration.is_lstm else hx[0],
+                 package.layers.weights_of(module, to)]  # fmt: skip # as wide as the page
+    before = [np.asarray(a).copy() for a in _every(arguments, keywords)]
+    if configuration.kind == "RNN":
+        keywords["nonlinearity"] = configuration.nonlinearity
+    backward = getattr(package.bptt, f"{configuration.kind.lower()}_backward")
+    ours = backward(*arguments, **keywords, truncate=truncate)
+    case = f"{configuration}, {backend}, truncate={truncate}, without {left_out}"
+    actual = [ours.input, *ours.hx]
+    actual += [w for layer in ours.layers for ws in layer for w in ws if w is not None]
+    names = ["input", "h_0", "c_0"][: 1 + len(states)] + [n for n, _ in module.named_parameters()]
+    yield from (f"{case}: {d}" for d in _far(names, actual, expected, 1e-12))
+    if not all(
+        np.array_equal(a, b) for a, b in zip(_every(arguments, keywords), before, strict=True)
+    ):
+        yield f"{case}: an argument was written to"
+
+
+def _every(arguments: list[Any], keywords: dict[str, Any]) -> list[Any]:
+    """Give all arrays among the arguments."""
+    x, hx, layers = arguments
+    weights = [w for layer in layers for ws in layer for w in ws if w is not None]
+    return [x, *tensors(hx), *weights, *(a for a in keywords.values() if not isinstance(a, str))]
+
+
+def _truncated(module: Any, x: Tensor, states: list[Tensor], truncate: int) -> Any:
+    """Run a network by the plain loop, and detach the states of those that go on every few steps.
+
+    The first step is none of these: the gradient goes as far as the initial states.
+    """
+    layers = weights_of(module)
+    steps = [_detaching(module.mode, truncate) for layer in layers for _ in layer]
+    results = run_network(steps, x, list(zip(*states, strict=True)), layers)
+    last = tuple(torch.stack(parts) for parts in zip(*results.last, strict=True))
+    return results.output, last
+
+
+def _detaching(mode: str, truncate: int | None) -> Any:
+    t = rows = 0
+
+    def step(x: Any, state: Any, weights: Any) -> Any:
+        nonlocal t, rows
+        if truncate and t and t % truncate == 0:
+            state = tuple(torch.cat([s[:rows].detach(), s[rows:]]) for s in state)
+        t, rows = t + 1, len(x)
+        return STEPS[mode](x, state, weights)
+
+    return step
+
+
+def direction_differences(
+    package: Any,
+    mode: str,
+    reverse: bool,
+    sizes: tuple[int, ...] | None,
+    truncate: int | None = None,
+    backend: str = "torch",
+    proj_size: int = 0,
+) -> Iterator[str]:
+    """Compare one direction of one layer, packed or not, with autograd through the plain loop."""
+    N, H_in, H_out = 3, 10, 20
+    dots = (5, N) if sizes is None else (sum(sizes),)
+    is_lstm, to = mode == "LSTM", BACKENDS[backend]
+    configuration = Configuration(kind="LSTM" if is_lstm else mode[:3], proj_size=proj_size)
+    weights = weights_of(configuration.theirs())[0][0]
+    generator = torch.Generator().manual_seed(7)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    widths = [proj_size or H_out, H_out][: 1 + is_lstm]
+    inputs, initial = draw(*dots, H_in), tuple(draw(N, width) for width in widths)
+    after, last = run_direction(
+        _detaching(mode, truncate), inputs, initial, weights, reverse, sizes
+    )
+    join = torch.stack if sizes is None else torch.cat
+    states = [join(part) for part in zip(*after, strict=True)]
+    grad_states = [draw(*state.shape).detach() for state in states]
+    grad_last = [draw(*state.shape).detach() for state in last]
+    leaves = [inputs, *initial, *(w for w in weights if w is not None)]
+    expected = torch.autograd.grad([*states, *last], leaves, [*grad_states, *grad_last])
+
+    order = package.bptt.Order(reverse, sizes)
+    arrays = package.layers.Weights(*(w if w is None else to(w) for w in weights))
+    ours, gates = package.fast.FORWARD[mode](
+        to(inputs), tuple(map(to, initial)), arrays, order, keep=True
+    )
+    case = f"{mode}, reverse={reverse}, {sizes}, truncate={truncate}, {backend}"
+    ends = [order.last(state) for state in ours]
+    names = ["h", "c"][: len(ours)] + ["h_n", "c_n"][: len(ours)]
+    yield from (f"{case}: {d}" for d in _far(names, [*ours, *ends], [*states, *last], 1e-12))
+    before = tuple(order.before(a, to(b)) for a, b in zip(ours, initial, strict=True))
+    found = package.bptt.backward_direction(
+        mode,
+        package.bptt.Tape(to(inputs), before, gates),
+        tuple(map(to, grad_states)),
+        tuple(map(to, grad_last)),
+        arrays,
+        order,
+        truncate,
+    )
+    actual = [found[0], *found[1], *(w for w in found[2] if w is not None)]
+    names = ["input", *(f"initial {n}" for n in range(len(initial))), *Weights._fields]
+    yield from (f"{case}: {d}" for d in _far(names, actual, list(expected), 1e-12))
+
+
+def _far(names: list[str], actual: list[Any], expected: list[Tensor], bound: float) -> list[str]:
+    """Say what is further away than this, relative to the largest if that is more than 1."""
+    wrong = []
+    if len(actual) != len(expected):
+        wrong.append(f"{len(actual)} results, expected {len(expected)}")
+    for name, a, tensor in zip(names, actual, expected, strict=False):
+        b, a = tensor.detach().numpy(), np.asarray(a)
+        if a.shape != b.shape or a.dtype != b.dtype:
+            wrong.append(f"{name}: {a.dtype} of shape {a.shape}, expected {b.dtype}, {b.shape}")
+        elif a.size and not np.abs(a - b).max() <= bound * max(1.0, np.abs(b).max()):
+            wrong.append(f"{name} is {np.abs(a - b).max():.3g} off")
+    return wrong
+
+
+FAST = [
+    *REPRESENTATIVE,
+    *(
+        Configuration(kind=kind, nonlinearity=nonlinearity, bias=bias, hx_given=False, L=L,
+                      bidirectional=bidirectional, batch_first=not bias)
+        for (kind, nonlinearity), (bias, L, bidirectional) in product(
+            [("RNN", "tanh"), ("RNN", "relu"), ("GRU", "tanh"), ("LSTM", "tanh")],
+            [(True, 5, False), (False, 12, False), (True, 1, False), (True, 12, True)],
+        )
+    ),
+]  # fmt: skip # a table
+"""Also sequences so long that a weight is copied, and states that are not there."""
+
+
+def fast_differences(package: Any) -> Iterator[str]:
+    """Compare the fast modules with `torch.nn`, through NumPy and through torch."""
+    for configuration in FAST:
+        yield from fast_module_differences(package, configuration)
+
+
+FAST_BOUNDS = {torch.float32: 2e-6, torch.float64: 1e-12}
+"""How far the top of the ladder may be from PyTorch, which adds in another order."""
+
+
+def fast_module_differences(package: Any, configuration: Configuration) -> Iterator[str]:
+    """Compare a fast module with that of `torch.nn`, once through NumPy and once through torch.
+
+    Rounding grows with the input, whose scale multiplies the bound. With relu it grows with what
+    comes out, too; and in float32 a sum may be rounded to the other side of zero, where the slope
+    is another one: only in float64 is that too unlikely to meet, so only there its gradients are
+    compared.
+    """
+    relu = configuration.kind == "RNN" and configuration.nonlinearity == "relu"
+    bound = FAST_BOUNDS[configuration.dtype] * configuration.scale
+    with warnings.catch_warnings(), onednn(False):
+        warnings.filterwarnings("ignore", "LSTM with projections is not supported")
+        warnings.filterwarnings("ignore", "dropout option adds dropout after all but last")
+        theirs = run(configuration.theirs(), configuration)
+        for library, numbers in (("NumPy", 2**62), ("torch", -1)):
+            module = configuration.module(getattr(package, configuration.kind), fast=True)
+            with numbers_for_numpy(package, numbers):
+                ours = run(module, configuration)
+            if relu and configuration.dtype == torch.float32:
+                ours, theirs = (
+                    {k: v for k, v in seen.items() if not k.startswith("gradient")}
+                    for seen in (ours, theirs)
+                )
+            for difference in compare(ours, theirs, bound, unbounded=relu):
+                yield f"{configuration}, {library}: {difference}"
+
+
+@contextmanager
+def numbers_for_numpy(package: Any, numbers: int) -> Iterator[None]:
+    """Say up to how many numbers in a state NumPy computes."""
+    with (
+        patched(package.fast, NUMBERS_FOR_NUMPY=numbers),
+        patched(package.modules, NUMBERS_FOR_NUMPY=numbers),
+    ):
+        yield
+
+
+@contextmanager
+def patched(module: Any, **values: Any) -> Iterator[None]:
+    """Give constants of a module other values."""
+    before = {name: getattr(module, name) for name in values}
+    for name, value in values.items():
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(module, name, value)
+
+
+def rung_differences(package: Any) -> Iterator[str]:
+    """Compare every rung of the ladder with `nn.RNN`, and its gradients where it has some."""
+    for dtype, L in product(FAST_BOUNDS, (1, 5, 12)):
+        configuration = Configuration(dtype=dtype, L=L)
+        rnn = configuration.theirs()
+        (x,), (h_0,) = configuration.leaves()
+        for name, given, bias in product(package.fast.RUNGS, (True, False), (True, False)):
+            rung = package.fast.RUNGS[name]
+            if name not in ("skip_zeros", "through_numpy") and not (given and bias):
+                continue
+            parameters = list(rnn.parameters())[: 4 if bias else 2]
+            theirs = Configuration(dtype=dtype, bias=bias).theirs()
+            theirs.load_state_dict(dict(zip(theirs.state_dict(), parameters, strict=True)))
+            output, h_n = theirs(x, h_0 if given else None)
+            case = f"{name}, {dtype}, L={L}, h={given}, bias={bias}"
+            with torch.no_grad():
+                ours = rung(x, h_0[0] if given else None, *parameters)
+            wrong = _far(["output", "h"], list(ours), [output, h_n[0]], FAST_BOUNDS[dtype])
+            yield from (f"{case}: {difference}" for difference in wrong)
+            if name in ("textbook", "merge_biases", "project_once", "accumulate"):
+                weights = torch.randn(output.shape, dtype=dtype)
+                grads = [
+                    torch.autograd.grad(result, list(module_parameters), weights)
+                    for result, module_parameters in (
+                        (rung(x, h_0[0], *parameters)[0], parameters),
+                        (output, theirs.parameters()),
+                    )
+                ]
+                names = [name for name, _ in rnn.named_parameters()]
+                wrong = _far(names, list(grads[0]), list(grads[1]), FAST_BOUNDS[dtype])
+                yield from (f"{case}: gradient of {difference}" for difference in wrong)
 
 
 TRACED = [

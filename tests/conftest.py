@@ -1,8 +1,12 @@
-"""One thread and reproducible examples: HYPOTHESIS_PROFILE=nightly draws fresh ones, and many."""
+"""One thread, one seed for each test, and reproducible examples.
+
+HYPOTHESIS_PROFILE=nightly draws fresh examples, and many.
+"""
 
 import os
 
 import hypothesis
+import pytest
 import torch
 
 torch.set_num_threads(1)
@@ -23,3 +27,9 @@ hypothesis.settings.register_profile(
     print_blob=True,
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Draw the same numbers whichever tests ran before in this process."""
+    torch.manual_seed(0)

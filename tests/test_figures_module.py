@@ -15,14 +15,18 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from tests import test_figures as general
 from unrolled import figures
 from unrolled.figures import PALETTE, Figure
-from unrolled.figures.svg import text_width
+from unrolled.figures.svg import WIDTH, text_width
 from unrolled.shapes import parameter_shapes
 
 BAD: Any = 1  # neither True nor False
 BOTH = (False, True)
 LENGTHS = ([1], [5, 3, 2], [3, 5, 2], [8, 1, 7, 2, 6, 3, 5, 4], [8] * 8, [1] * 8, [1, 8], [2, 2])
 SIZES = ((20, 7, 10), (12, 7, 7), (64, 16, 3), (2, 1, 1), (20, 19, 1000), (9999, 9998, 9999))
+RATIOS = {"textbook": [1.3, 2.6, 1.2, 1.05], "in_place": [0.5, 0.625, 0.7, 0.76]}
+HEADS = {"N": [3, 1, 32, 64], "L": [5, 100, 128, 256]}
 FIGURES: dict[str, Callable[[], Figure]] = {
+    "ladder": lambda: figures.ladder(RATIOS, HEADS, title="Rungs", caption="All < 3."),
+    "ladder-one": lambda: figures.ladder({"<fast>": [0.25]}, {}, title="One number"),
     "lstm_cell": figures.lstm_cell,
     "gru_cell": figures.gru_cell,
     **{
@@ -35,6 +39,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     },
     **{f"packing-{lengths}": partial(figures.packing, lengths) for lengths in LENGTHS},
     **{f"projection-{sizes}": partial(figures.projection, *sizes) for sizes in SIZES},
+    **{
+        f"backward_through_time-{L}": partial(figures.backward_through_time, L) for L in range(1, 7)
+    },
 }
 
 
@@ -343,6 +350,52 @@ def test_gates_that_are_too_narrow_have_no_names() -> None:
     assert "i" not in words(figures.projection(20, 7, 1000))
 
 
+@pytest.mark.parametrize("L", range(1, 7))
+def test_every_state_has_a_gradient_that_goes_the_other_way(L: int) -> None:
+    figure = figures.backward_through_time(L)
+    forward = [(start, tip) for token, start, tip in arrows(figure) if token in "hx"]
+    back = [(start, tip) for token, start, tip in arrows(figure) if token == "grad"]
+    # To the right L + 1 states, up L states and L inputs; the other way as many gradients, and
+    # from each copy one to the parameters.
+    assert len(forward) == 3 * L + 1
+    assert len(back) == 4 * L + 1
+    for start, tip in forward:
+        assert tip[0] > start[0] if tip[1] == start[1] else tip[1] < start[1]
+    for start, tip in back:
+        assert tip[0] < start[0] if tip[1] == start[1] else tip[1] > start[1]
+    across = [sum(start[1] == tip[1] for start, tip in some) for some in (forward, back)]
+    assert across == [L + 1, L + 1]
+
+    drawn = words(figure)
+    names = [f"{symbol}{t}" for t in range(1, L + 1) for symbol in "hx"]
+    assert sorted(word for word in drawn if word in names) == sorted(names)
+    assert {"loss", "h0", "hn", "∂h0", "∂hn", "∂Wih,  ∂Whh,  ∂bih,  ∂bhh"} <= set(drawn)
+    assert drawn.count("tanh") == (L if L <= 5 else 0)  # it needs room
+
+
+def test_a_ladder_has_one_scale_and_fills_what_is_faster() -> None:
+    figure = figures.ladder(RATIOS, HEADS, title="Rungs")
+    bars = [node.attrib for node in ET.fromstring(figure.svg()).iter("rect")]
+    values = [value for row in RATIOS.values() for value in row]
+    scale = float(bars[0]["width"]) / values[0]
+    for bar, value in zip(bars, values, strict=True):
+        assert float(bar["width"]) == pytest.approx(scale * value, abs=0.01)
+        assert (bar["fill"] == "none") == (value >= 1)
+    # In each bar a mark where the ratio is 1.
+    marks = [float(x) for x in re.findall(r'd="M([\d.]+) [\d.]+L\1 ', figure.body)]
+    expected = [float(bar["x"]) + scale for bar in bars]
+    assert marks == pytest.approx(expected, abs=0.01)
+    assert "0.62" in words(figure)
+    assert "For N 1, L 100: textbook 2.60, in_place 0.62." in figure.description
+
+
+def test_a_ladder_of_fast_things_has_room_for_the_reference() -> None:
+    figure = figures.ladder({"fast": [0.25]}, {}, title="One number")
+    (bar,) = ET.fromstring(figure.svg()).iter("rect")
+    assert float(bar.attrib["x"]) + 4 * float(bar.attrib["width"]) <= WIDTH
+    assert figure.description.endswith("is faster. fast 0.25.")
+
+
 # Bad input.
 
 
@@ -391,6 +444,41 @@ def test_gates_that_are_too_narrow_have_no_names() -> None:
             lambda: figures.packing([general.BAD]),
             TypeError,
             "lengths: expected int, got float",
+        ),
+        (
+            lambda: figures.ladder({}, {}, title="None"),
+            ValueError,
+            "ratios: expected at least one row, got none",
+        ),
+        (
+            lambda: figures.ladder({"a": [1] * 5}, {}, title="Five"),
+            ValueError,
+            "ratios: expected 1 to 4 columns, got 5",
+        ),
+        (
+            lambda: figures.ladder({"a": [1], "b": [1, 2]}, {}, title="Ragged"),
+            ValueError,
+            "ratios['b']: expected shape (1,), got shape (2,)",
+        ),
+        (
+            lambda: figures.ladder({"a": [1, 0]}, {}, title="Zero"),
+            ValueError,
+            "ratios['a']: expected numbers above 0, got 0.0",
+        ),
+        (
+            lambda: figures.ladder({"a": [1]}, {"N": [1, 2]}, title="Heads"),
+            ValueError,
+            "heads['N']: expected 1 entries, got 2",
+        ),
+        (
+            lambda: figures.backward_through_time(0),
+            ValueError,
+            "L: expected 1 to 6, got 0",
+        ),
+        (
+            lambda: figures.backward_through_time(general.BAD),
+            TypeError,
+            "L: expected int, got float",
         ),
         (
             lambda: figures.projection(1, 1, 1),

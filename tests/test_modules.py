@@ -234,7 +234,7 @@ def test_attributes_and_repr_are_those_of_torch(keywords: dict[str, Any]) -> Non
     theirs, ours = pair(H_in, H_out, **keywords)
     assert repr(ours) == repr(theirs)
     public = {name for name in vars(theirs) if not name.startswith("_")}
-    assert public | {"step"} == {name for name in vars(ours) if not name.startswith("_")}
+    assert public | {"step", "fast"} == {name for name in vars(ours) if not name.startswith("_")}
     for name in public:
         assert getattr(ours, name) == getattr(theirs, name), name
     assert ours.step is None
@@ -247,7 +247,7 @@ def test_attributes_and_repr_are_those_of_torch(keywords: dict[str, Any]) -> Non
 
 def test_help_shows_the_arguments() -> None:
     sizes, flags = ["input_size", "hidden_size", "num_layers"], ["bias", "batch_first", "dropout"]
-    rest = ["bidirectional", "device", "dtype", "step"]
+    rest = ["bidirectional", "device", "dtype", "step", "fast"]
     expected = {
         unrolled.RNN: [*sizes, "nonlinearity", *flags, *rest],
         unrolled.GRU: [*sizes, *flags, *rest],

@@ -39,12 +39,15 @@ MASK = comparisons.mask_differences
 STATES = comparisons.state_differences
 STEPS = comparisons.step_differences
 REFUSALS = comparisons.refusal_differences
+BPTT = comparisons.bptt_differences
+FAST = comparisons.fast_differences
+RUNGS = comparisons.rung_differences
 CHECKS = [RNN, GRU, LSTM, CELL, HAND, SHAPES, INIT, TRACE, MASK, STATES, STEPS, REFUSALS]
+CHECKS += [BPTT, FAST, RUNGS]
 
 LINEAR = "activation(linear(h, weight_hh, bias_hh) + x_projected)"
 TRANSPOSE = LINEAR.replace("weight_hh,", "weight_hh.T,")
-H_N = "h_projected[..., 2 * H_out :]"
-GRU_N = f"n = tanh(x_projected[..., 2 * H_out :] + r * {H_N})"
+GRU_N = "n = tanh(n_x + r * n_h)"
 B_HN = "(0 if bias_hh is None else bias_hh[2 * H_out :])"
 PRODUCT_N = "linear(%s, weight_hh[2 * H_out :], None if bias_hh is None else bias_hh[2 * H_out :])"
 CARRY = "state = step(x, state)\n        states.append(state)"
@@ -82,7 +85,7 @@ MUTATIONS = {
         "b_hn dropped",
         "cells.py",
         GRU_N,
-        GRU_N.replace(f"r * {H_N}", "r * " + PRODUCT_N % "h").replace(
+        GRU_N.replace("r * n_h", "r * " + PRODUCT_N % "h").replace(
             "None if bias_hh is None else bias_hh[2 * H_out :]", "None"
         ),
         *(GRU, CELL, HAND, MASK, STATES),
@@ -91,14 +94,14 @@ MUTATIONS = {
         "b_hn outside of the product with r",
         "cells.py",
         GRU_N,
-        f"n = tanh(x_projected[..., 2 * H_out :] + {B_HN} + r * ({H_N} - {B_HN}))",
+        f"n = tanh(n_x + {B_HN} + r * (n_h - {B_HN}))",
         *(GRU, CELL, HAND),
     ),
     **mutations_of_each(
         "reset before the product",
         "cells.py",
         GRU_N,
-        GRU_N.replace(f"r * {H_N}", PRODUCT_N % "r * h"),
+        GRU_N.replace("r * n_h", PRODUCT_N % "r * h"),
         *(GRU, CELL, HAND),
     ),
     **mutations_of_each(
@@ -298,8 +301,8 @@ MUTATIONS = {
     **mutations_of_each(
         "biases left out of the weights",
         "modules.py",
-        'parameter("bias_hh") if self.bias else None',
-        "None",
+        '"bias_hh": self.bias}',
+        '"bias_hh": False}',
         *(RNN, GRU, LSTM),
     ),
     "hx of unsorted sequences not sorted": Mutation(
@@ -391,6 +394,594 @@ MUTATIONS = {
     ),
     "trace leaves the projection out": Mutation(
         "trace.py", '"h_full" if projected', '"h" if projected', TRACE
+    ),
+    # The backward pass by hand
+    **mutations_of_each(
+        "slope of tanh without its square",
+        "bptt.py",
+        "library(h).one_minus_square(h)",
+        "1 - h",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "slope of relu where it is zero",
+        "bptt.py",
+        "positive: Any = h > 0",
+        "positive: Any = h >= 0",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "no slope of a plain RNN",
+        "bptt.py",
+        "            da *= slopes[t - start]\n",
+        "",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "sign of the slope of z",
+        "bptt.py",
+        "z_slope = (h - n) * z * new",
+        "z_slope = (n - h) * z * new",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "z for its slope",
+        "bptt.py",
+        "z_slope = (h - n) * z * new",
+        "z_slope = (h - n) * z",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "slope of r without its sigmoid",
+        "bptt.py",
+        "n_slope * m * r * (1 - r)",
+        "n_slope * m * r",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "slope of r without the projected state",
+        "bptt.py",
+        "n_slope * m * r * (1 - r)",
+        "n_slope * r * (1 - r)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "slope of n without its tanh",
+        "bptt.py",
+        "n_slope = new * (1 - n * n)",
+        "n_slope = new",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "z for 1 - z in a slope",
+        "bptt.py",
+        "n_slope = new * (1 - n * n)",
+        "n_slope = z * (1 - n * n)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "reset gate left out of a slope",
+        "bptt.py",
+        "z_slope, n_slope * r], -2)",
+        "z_slope, n_slope], -2)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "slopes of r and z exchanged",
+        "bptt.py",
+        "[r_slope, z_slope,",
+        "[z_slope, r_slope,",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each("slope of i", "bptt.py", "g * i * (1 - i)", "i * (1 - i)", BPTT, FAST),
+    **mutations_of_each("slope of f", "bptt.py", "c * f * (1 - f)", "f * (1 - f)", BPTT, FAST),
+    **mutations_of_each("slope of g", "bptt.py", "i * (1 - g * g)", "i * (1 - g)", BPTT, FAST),
+    **mutations_of_each(
+        "slope of o", "bptt.py", "tanh_c * o * (1 - o)\n", "tanh_c * o\n", BPTT, FAST
+    ),
+    **mutations_of_each(
+        "slopes of i and f exchanged",
+        "bptt.py",
+        "i_slope, f_slope = g",
+        "f_slope, i_slope = g",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "slope of the tanh of the cell state",
+        "bptt.py",
+        "o * (1 - tanh_c * tanh_c)",
+        "o",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "chain with the transposed weight",
+        "bptt.py",
+        "da if rows is None else da[rows], weights.weight_hh)",
+        "da if rows is None else da[rows], weights.weight_hh.T)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "direct path of z left out",
+        "bptt.py",
+        "                lib.add_times(to, _take(steps[t], rows), _take(keep[t], rows))\n",
+        "",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "direct path of f left out",
+        "bptt.py",
+        "                lib.add_times(to_c, _take(dc, rows), _take(keep[t], rows))\n",
+        "",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "path through the gates of a GRU left out",
+        "bptt.py",
+        "                lib.add_product(to, _take(side_by_side[t], rows), weights.weight_hh)\n",
+        "",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "path through the gates of an LSTM left out",
+        "bptt.py",
+        "                lib.add_product(to_h, _take(side_by_side[t], rows), weights.weight_hh)\n",
+        "",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "cell state gets nothing from the hidden state",
+        "bptt.py",
+        "            lib.add_times(dc, dh, slopes_c[t - start])\n",
+        "",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "gradient of n in the projected input multiplied by r",
+        "bptt.py",
+        "if chained.n is not None:",
+        "if False:",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "chain not carried through the projection",
+        "bptt.py",
+        "dh = dh @ weights.weight_hr  # (N",
+        "dh = dh[:, :1] * weights.weight_hr.sum(0)  # (N",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "projection's gradient from the cell state",
+        "bptt.py",
+        "_as_rows(o * tanh_c)",
+        "_as_rows(tanh_c)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "projection's gradient left out",
+        "bptt.py",
+        "weight_hr=weight_hr)\n\n\nCHAINS",
+        "weight_hr=None)\n\n\nCHAINS",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "gradient of bias_hh of a GRU twice",
+        "bptt.py",
+        "else lib.sum_rows(gates)  # (gate_size,)",
+        "else lib.sum_rows(gates if chained.n is None else 2 * gates)  # (gate_size,)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "gradient of a bias over the first rows alone",
+        "bptt.py",
+        "bias_hh = None if weights.bias_hh is None else lib.sum_rows(gates)",
+        "bias_hh = None if weights.bias_hh is None else lib.sum_rows(gates[:-1])",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "gradient of weight_hh from other steps",
+        "bptt.py",
+        "weight_hh = gates.T @ _as_rows(tape.before[0])",
+        "weight_hh = gates.T @ _as_rows(tape.before[0][::-1])",
+        BPTT,
+        FAST,
+    ),
+    "gradient of weight_hh a step later, from zeros": Mutation(
+        "bptt.py",
+        "(slice(1, None), slice(-1)) if order.reverse else (slice(-1), slice(1, None))",
+        "(slice(-1), slice(1, None)) if order.reverse else (slice(1, None), slice(-1))",
+        FAST,
+    ),
+    "gradient of the input without that of the other direction": Mutation(
+        "bptt.py",
+        "grad_input = grad if grad_input is None else grad_input + grad",
+        "grad_input = grad",
+        BPTT,
+    ),
+    "layers exchanged": Mutation("bptt.py", "grads.insert(0, [", "grads.append([", BPTT),
+    "initial states of layers exchanged": Mutation(
+        "bptt.py",
+        "[first for first, _ in found] + grad_hx",
+        "grad_hx + [first for first, _ in found]",
+        BPTT,
+    ),
+    **mutations_of_each(
+        "gradient of the last states left out",
+        "bptt.py",
+        "        ending += last\n",
+        "        pass\n",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "gradient of the last states at the first",
+        "bptt.py",
+        "ending = order.last(total)",
+        "ending = (Order(not order.reverse) if order.sizes is None else order).last(total)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "packed sequences end elsewhere",
+        "bptt.py",
+        "step[end:] += last[end : len(step)]",
+        "step[: len(step) - end] += last[end : len(step)]",
+        BPTT,
+        FAST,
+    ),
+    "chain not truncated": Mutation(
+        "bptt.py", "not (truncate and t % truncate == 0)", "True", BPTT
+    ),
+    "chain truncated a step later": Mutation(
+        "bptt.py", "t % truncate == 0", "t % truncate == 1", BPTT
+    ),
+    **mutations_of_each(
+        "sequences that enter get others' gradients",
+        "bptt.py",
+        "pieces.append((first[shared:now], part))",
+        "pieces.append((first[: now - shared], part))",
+        BPTT,
+        FAST,
+    ),
+    "reverse direction backward in the other order": Mutation(
+        "bptt.py", "return steps[::-1] if self.reverse else steps", "return steps", BPTT
+    ),
+    "stretches of the reverse direction counted from the front": Mutation(
+        "bptt.py",
+        "slice(L - last, L - first) if self.reverse else slice(first, last)",
+        "slice(first, last)",
+        BPTT,
+    ),
+    "stretch of packed sequences begins elsewhere": Mutation(
+        "bptt.py", "sum(self.sizes[: times.start])", "self.sizes[0] * times.start", BPTT
+    ),
+    **mutations_of_each(
+        "state before the first step",
+        "bptt.py",
+        "[initial[None], after[:-1]]",
+        "[after[:1], after[:-1]]",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "state before the first step of the reverse direction",
+        "bptt.py",
+        "[after[1:], initial[None]]",
+        "[after[1:], after[-1:]]",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "states of packed sequences before",
+        "bptt.py",
+        "initial[len(known) : len(later)]]",
+        "initial[: len(later) - len(known)]]",
+        BPTT,
+        FAST,
+    ),
+    # The ladder and its top
+    "merged bias counts one bias": Mutation(
+        "fast.py", "    bias = bias_ih + bias_hh  # (H_out,)", "    bias = bias_ih", RUNGS
+    ),
+    "textbook without the transpose": Mutation(
+        "fast.py", "h @ weight_hh.T + bias_hh)  # (N", "h @ weight_hh + bias_hh)  # (N", RUNGS
+    ),
+    **mutations_of_each(
+        "bias of skip_zeros left out",
+        "fast.py",
+        "    bias = None if bias_ih is None or bias_hh is None else bias_ih + bias_hh\n",
+        "    bias = None\n",
+        RUNGS,
+        FAST,
+    ),
+    **mutations_of_each(
+        "step of skip_zeros skipped",
+        "fast.py",
+        "activate(next(steps))  # (N, H_out)\n    for state in steps:\n        h = activate(state.",
+        "next(steps)\n    for state in steps:\n        h = activate(state.",
+        RUNGS,
+        FAST,
+    ),
+    **mutations_of_each(
+        "bias through NumPy left out",
+        "fast.py",
+        "states += bias_ih.numpy(force=True) + bias_hh.numpy(force=True)",
+        "states += bias_ih.numpy(force=True)",
+        RUNGS,
+        FAST,
+    ),
+    **mutations_of_each(
+        "weight through NumPy not transposed",
+        "fast.py",
+        "weight = weight_hh.numpy(force=True).T",
+        "weight = weight_hh.numpy(force=True)",
+        RUNGS,
+        FAST,
+    ),
+    **mutations_of_each(
+        "one bias for two",
+        "fast.py",
+        "None if weights.bias_ih is None else weights.bias_ih + weights.bias_hh",
+        "weights.bias_ih",
+        BPTT,
+        FAST,
+    ),
+    "transposed only if it is short": Mutation(
+        "fast.py",
+        "        return weight.T\n    return library(weight).contiguous_copy(weight.T)",
+        "        return weight.T\n    return library(weight).contiguous_copy(weight)",
+        FAST,
+    ),
+    **mutations_of_each(
+        "gates r and z exchanged in place",
+        "fast.py",
+        "    r, z = lib.cut(rz, H_out)\n",
+        "    z, r = lib.cut(rz, H_out)\n",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "reset gate left out in place",
+        "fast.py",
+        "add_times(n_t, r_t, m_t)",
+        "n_t += m_t",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "h_0 for the state of a GRU",
+        "fast.py",
+        "between(n_t, h, z_t, state)",
+        "between(n_t, h_0[: len(n_t)], z_t, state)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "forget gate left out in place",
+        "fast.py",
+        "        lib.add_times(cell, f_t, c)\n",
+        "        cell += c\n",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "cell state without tanh in place",
+        "fast.py",
+        "\n            lib.tanh(tanh_c)\n",
+        "\n",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "output gate left open in place",
+        "fast.py",
+        "\n            lib.sigmoid(o_t)\n",
+        "\n",
+        BPTT,
+        FAST,
+    ),
+    "projection in place without the output gate": Mutation(
+        "fast.py", "lib.affine(o_t * tanh_c,", "lib.affine(tanh_c * 1,", FAST
+    ),
+    **mutations_of_each(
+        "states enter that belong to others",
+        "fast.py",
+        "torch.cat([h, h_0[known:rows]])",
+        "torch.cat([h, h_0[: rows - known]])",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "reverse direction of the network runs forward",
+        "fast.py",
+        "Order(number == 1, batch_sizes)",
+        "Order(False, batch_sizes)",
+        FAST,
+        RNN,
+        GRU,
+    ),
+    **mutations_of_each(
+        "directions in another order in place",
+        "fast.py",
+        "zip(*(each for each, _ in ran), strict=True)",
+        "zip(*(each for each, _ in ran[::-1]), strict=True)",
+        FAST,
+        RNN,
+        GRU,
+    ),
+    **mutations_of_each(
+        "states of layer 0 everywhere in place",
+        "fast.py",
+        "inputs, states[len(last)],",
+        "inputs, states[len(last) % len(directions)],",
+        FAST,
+        RNN,
+        GRU,
+    ),
+    **mutations_of_each(
+        "dropout on the input in place", "fast.py", "if dropout and last:", "if dropout:", FAST, RNN
+    ),
+    "gradient of the input not made": Mutation(
+        "fast.py", "input_needed=needed[2]", "input_needed=False", FAST
+    ),
+    "gradient of the initial state not made": Mutation(
+        "fast.py", "first_needed=any(needed[3 : 3 + parts])", "first_needed=False", FAST
+    ),
+    "gradients of output and last states exchanged": Mutation(
+        "fast.py", "grads[:parts], grads[parts:]", "grads[:parts], [None] * parts", FAST
+    ),
+    "inference of a GRU without the reset gate": Mutation("fast.py", "m.mul_(r)", "m", GRU),
+    "inference of a GRU in another order": Mutation(
+        "fast.py", "torch.sub(h, n).mul_(z).add_(n)", "torch.lerp(n, h, z)", GRU
+    ),
+    "inference in another order": Mutation(
+        "fast.py",
+        "activate(a.add_(x_t))",
+        "activate(torch.mm(h, weight).add_(x_t if bias is None else x_t + bias))",
+        RNN,
+    ),
+    **mutations_of_each(
+        "inference with a copied weight",
+        "fast.py",
+        "weight, bias = weights.weight_hh.T, weights.bias_hh  #",
+        "weight, bias = weights.weight_hh.T, weights.bias_ih  #",
+        RNN,
+        GRU,
+    ),
+    **mutations_of_each(
+        "inference not in the order of time",
+        "fast.py",
+        "    if order.reverse:\n        states.reverse()\n",
+        "",
+        RNN,
+        GRU,
+    ),
+    # NumPy's operations in place
+    **mutations_of_each(
+        "NumPy's sigmoid twice as steep",
+        "in_place.py",
+        "        a *= 0.5\n        np.tanh(a, out=a)\n",
+        "        np.tanh(a, out=a)\n",
+        FAST,
+        BPTT,
+    ),
+    **mutations_of_each(
+        "NumPy between n and h the other way",
+        "in_place.py",
+        "        np.subtract(h, n, out=out)\n        out *= z\n        out += n\n",
+        "        np.subtract(n, h, out=out)\n        out *= z\n        out += h\n",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "NumPy between without n",
+        "in_place.py",
+        "        out *= z\n        out += n\n",
+        "        out *= z\n",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "torch between n and h the other way",
+        "in_place.py",
+        "torch.lerp(n, h, z, out=out)",
+        "torch.lerp(h, n, z, out=out)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "NumPy's affine without its bias",
+        "in_place.py",
+        "        if bias is not None:\n            out += bias\n",
+        "",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "torch's affine without its bias",
+        "in_place.py",
+        "torch.addmm(bias, h, weight, out=out)",
+        "torch.mm(h, weight, out=out)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "NumPy's linear without its bias",
+        "in_place.py",
+        "            product += bias\n",
+        "            pass\n",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "NumPy's product in the place of a sum",
+        "in_place.py",
+        "to += a.dot(b)",
+        "to[...] = a.dot(b)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "NumPy adds the first factor", "in_place.py", "to += a * b", "to += a", BPTT, FAST
+    ),
+    **mutations_of_each(
+        "NumPy's relu of the absolute value",
+        "in_place.py",
+        "return np.maximum(a, 0, out=a)",
+        "return np.abs(a, out=a)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "NumPy's square minus one",
+        "in_place.py",
+        "np.subtract(1, square, out=square)",
+        "np.subtract(square, 1, out=square)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "torch's square minus one",
+        "in_place.py",
+        "torch.sub(1, square, out=square)",
+        "torch.sub(square, 1, out=square)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "NumPy's parts in another order",
+        "in_place.py",
+        "for part in range(count)]",
+        "for part in range(count)[::-1]]",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "torch sums columns", "in_place.py", "torch.sum(a, 0)", "torch.sum(a, 0) * 2", BPTT, FAST
     ),
 }
 

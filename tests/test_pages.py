@@ -27,7 +27,9 @@ CHAPTERS = [
     "module/states",
     "module/unequal_lengths",
     "module/projections",
+    "module/backward",
     "module/kernels",
+    "module/speed",
     "module/official_docs",
 ]
 CHAPTER_PAGES = [DOCS / f"{chapter}.md" for chapter in CHAPTERS]

@@ -382,7 +382,6 @@ def unrolled_without_step(module: unrolled.RNN) -> unrolled.RNN:
         (True, TypeError, "step .* got bool"),
         ({"a": torch.tanh}, TypeError, "step"),
     ],
-    ids=str,
 )
 def test_what_is_no_step(kind: str, step: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

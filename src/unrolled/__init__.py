@@ -1,9 +1,11 @@
 """PyTorch's recurrent module, taken apart and put back together.
 
 Each module is one floor of the explanation and imports only from floors below it: `shapes`,
-`init`, `cells`, `scan`, `layers`, `modules`, `trace`; `figures` and `source` are for the pages.
+`init`, `cells`, `scan`, `layers`, `in_place`, `bptt`, `fast`, `modules`, `trace`; `figures` and
+`source` are for the pages.
 """
 
+from unrolled.bptt import gru_backward, lstm_backward, rnn_backward
 from unrolled.cell_modules import GRUCell, LSTMCell, RNNCell
 from unrolled.cells import (
     gru_cell,
@@ -28,13 +30,16 @@ __all__ = [
     "GRUCell",
     "LSTMCell",
     "RNNCell",
+    "gru_backward",
     "gru_cell",
     "gru_step",
     "linear",
+    "lstm_backward",
     "lstm_cell",
     "lstm_step",
     "parameter_count",
     "parameter_shapes",
+    "rnn_backward",
     "rnn_cell",
     "rnn_step",
     "scan",

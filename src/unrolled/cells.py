@@ -228,9 +228,9 @@ def rnn_step(
     >>> rnn_step(np.array([1.0]), np.array([2.0]), np.array([[3.0]]), nonlinearity="relu")
     array([7.])
     """
-    _check_kinds(x_projected=x_projected, h=h, weight_hh=weight_hh, bias_hh=bias_hh)
+    check_kinds(x_projected=x_projected, h=h, weight_hh=weight_hh, bias_hh=bias_hh)
     _check_state(h, weight_hh, bias_hh, gates=1)
-    _check_shape("x_projected", x_projected, (*h.shape[:-1], weight_hh.shape[0]))
+    check_shape("x_projected", x_projected, (*h.shape[:-1], weight_hh.shape[0]))
     if nonlinearity not in ACTIVATIONS:
         raise RuntimeError(f"nonlinearity should be 'tanh' or 'relu', got {nonlinearity!r}")
     return rnn_formula(x_projected, h, weight_hh, bias_hh, ACTIVATIONS[nonlinearity])
@@ -295,7 +295,7 @@ def rnn_cell(
     >>> rnn_cell(x.numpy(), h.numpy(), *parameters).shape
     (3, 20)
     """
-    _check_kinds(
+    check_kinds(
         x=x, h=h, weight_ih=weight_ih, weight_hh=weight_hh, bias_ih=bias_ih, bias_hh=bias_hh
     )
     _check_input(x, weight_ih, bias_ih)
@@ -406,20 +406,20 @@ def lstm_step(
     h: Array
     c: Array
     h, c = _pair(state)
-    _check_kinds(
+    check_kinds(
         x_projected=x_projected, h=h, c=c, weight_hh=weight_hh, bias_hh=bias_hh, weight_hr=weight_hr
     )
     _check_rank("h", h)
     _check_rank("c", c)
     H_out = h.shape[-1]
     hidden_size = H_out if weight_hr is None else weight_hr.shape[-1]
-    _check_shape("c", c, (*h.shape[:-1], hidden_size))
-    _check_shape("weight_hh", weight_hh, (4 * hidden_size, H_out))
+    check_shape("c", c, (*h.shape[:-1], hidden_size))
+    check_shape("weight_hh", weight_hh, (4 * hidden_size, H_out))
     if bias_hh is not None:
-        _check_shape("bias_hh", bias_hh, (4 * hidden_size,))
+        check_shape("bias_hh", bias_hh, (4 * hidden_size,))
     if weight_hr is not None:
-        _check_shape("weight_hr", weight_hr, (H_out, hidden_size))
-    _check_shape("x_projected", x_projected, (*h.shape[:-1], 4 * hidden_size))
+        check_shape("weight_hr", weight_hr, (H_out, hidden_size))
+    check_shape("x_projected", x_projected, (*h.shape[:-1], 4 * hidden_size))
     return lstm_formula(x_projected, (h, c), weight_hh, bias_hh, weight_hr)
 
 
@@ -473,7 +473,7 @@ def lstm_cell(
     >>> [torch.equal(a, b) for a, b in zip(ours, theirs)]
     [True, True]
     """
-    _check_kinds(x=x, weight_ih=weight_ih, weight_hh=weight_hh, bias_ih=bias_ih)
+    check_kinds(x=x, weight_ih=weight_ih, weight_hh=weight_hh, bias_ih=bias_ih)
     _check_input(x, weight_ih, bias_ih)
     return lstm_step(linear(x, weight_ih, bias_ih), state, weight_hh, bias_hh, weight_hr)
 
@@ -515,9 +515,10 @@ def gru_formula(
     H_out = h.shape[-1]
     h_projected = linear(h, weight_hh, bias_hh)  # (N, 3 * H_out)
     # Sums of r and z alone: n needs its two parts apart, and the product with r between them.
-    r, z = _parts(h_projected[..., : 2 * H_out] + x_projected[..., : 2 * H_out], 2)
+    (rz_h, n_h), (rz_x, n_x) = _cut(h_projected, 2 * H_out), _cut(x_projected, 2 * H_out)
+    r, z = _cut(rz_h + rz_x, H_out)
     r, z = sigmoid(r), sigmoid(z)  # (N, H_out) each
-    n = tanh(x_projected[..., 2 * H_out :] + r * h_projected[..., 2 * H_out :])  # (N, H_out)
+    n = tanh(n_x + r * n_h)  # (N, H_out)
     return (h - n) * z + n
 
 
@@ -560,9 +561,9 @@ def gru_step(x_projected: Array, h: Array, weight_hh: Array, bias_hh: Array | No
     >>> gru_step(np.zeros((3, 60)), np.ones((3, 20)), np.zeros((60, 20))).shape
     (3, 20)
     """
-    _check_kinds(x_projected=x_projected, h=h, weight_hh=weight_hh, bias_hh=bias_hh)
+    check_kinds(x_projected=x_projected, h=h, weight_hh=weight_hh, bias_hh=bias_hh)
     _check_state(h, weight_hh, bias_hh, gates=3)
-    _check_shape("x_projected", x_projected, (*h.shape[:-1], weight_hh.shape[0]))
+    check_shape("x_projected", x_projected, (*h.shape[:-1], weight_hh.shape[0]))
     return gru_formula(x_projected, h, weight_hh, bias_hh)
 
 
@@ -610,7 +611,7 @@ def gru_cell(
     >>> torch.equal(gru_cell(x, h, *cell.parameters()), cell(x, h))
     True
     """
-    _check_kinds(x=x, h=h, weight_ih=weight_ih, weight_hh=weight_hh, bias_ih=bias_ih)
+    check_kinds(x=x, h=h, weight_ih=weight_ih, weight_hh=weight_hh, bias_ih=bias_ih)
     _check_input(x, weight_ih, bias_ih)
     return gru_step(linear(x, weight_ih, bias_ih), h, weight_hh, bias_hh)
 
@@ -621,8 +622,19 @@ def _parts(a: Array, count: int) -> list[Array]:
     PyTorch applies activations to such views. On a contiguous copy its vector instructions would
     meet other elements, and round some of them the other way.
     """
+    if isinstance(a, Tensor):
+        return list(a.chunk(count, -1))
     width = a.shape[-1] // count
     return [a[..., part * width : (part + 1) * width] for part in range(count)]
+
+
+def _cut(a: Array, width: int) -> tuple[Array, Array]:
+    """Cut the features in two: views, as in `_parts`."""
+    if isinstance(a, Tensor):
+        # Not Tensor.split, which asks for subclasses in Python first and takes as long again.
+        first, second = torch.split_with_sizes(a, (width, a.shape[-1] - width), -1)
+        return first, second
+    return a[..., :width], a[..., width:]
 
 
 def _pair(state: object) -> tuple[Any, Any]:
@@ -632,7 +644,7 @@ def _pair(state: object) -> tuple[Any, Any]:
     return state
 
 
-def _check_kinds(**arrays: NDArray[Any] | Tensor | None) -> None:
+def check_kinds(**arrays: NDArray[Any] | Tensor | None) -> None:
     """Refuse what is no array, two kinds of arrays, or two dtypes."""
     given = {name: array for name, array in arrays.items() if array is not None}
     first, expected = next(iter(given.items()))
@@ -661,15 +673,15 @@ def _check_input(x: Array, weight_ih: Array, bias_ih: Array | None) -> None:
             f"got {x.shape[-1]}"
         )
     if bias_ih is not None:
-        _check_shape("bias_ih", bias_ih, (weight_ih.shape[0],))
+        check_shape("bias_ih", bias_ih, (weight_ih.shape[0],))
 
 
 def _check_state(h: Array, weight_hh: Array, bias_hh: Array | None, gates: int) -> None:
     _check_rank("h", h)
     H_out = h.shape[-1]
-    _check_shape("weight_hh", weight_hh, (gates * H_out, H_out))
+    check_shape("weight_hh", weight_hh, (gates * H_out, H_out))
     if bias_hh is not None:
-        _check_shape("bias_hh", bias_hh, (gates * H_out,))
+        check_shape("bias_hh", bias_hh, (gates * H_out,))
 
 
 def _check_rank(name: str, array: NDArray[Any] | Tensor) -> None:
@@ -677,7 +689,7 @@ def _check_rank(name: str, array: NDArray[Any] | Tensor) -> None:
         raise ValueError(f"{name} should be 1D or 2D, got {array.ndim}D of shape {_shape(array)}")
 
 
-def _check_shape(name: str, array: NDArray[Any] | Tensor, expected: tuple[int, ...]) -> None:
+def check_shape(name: str, array: NDArray[Any] | Tensor, expected: tuple[int, ...]) -> None:
     if array.shape != expected:
         raise RuntimeError(f"{name} should have shape {tuple(expected)}, got {_shape(array)}")
 

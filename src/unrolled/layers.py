@@ -13,13 +13,14 @@ from typing import Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 from unrolled.cells import ACTIVATIONS, Array, gru_formula, linear, lstm_formula, rnn_formula
 from unrolled.scan import packed_scan, scan
+from unrolled.shapes import num_directions, parameter_name
 
-__all__ = ["STEPS", "Results", "Weights", "run_direction", "run_layer", "run_network"]
+__all__ = ["STEPS", "Results", "Weights", "run_direction", "run_layer", "run_network", "weights_of"]
 
 
 class Weights(NamedTuple, Generic[Array]):
@@ -308,6 +309,40 @@ def run_network(
         last += results.last
         every += results.every
     return Results(inputs, last, every)
+
+
+def weights_of(
+    module: nn.RNNBase, convert: Callable[[Tensor], Any] | None = None
+) -> list[list[Weights[Any]]]:
+    """Collect the parameters of a recurrent module by layer and direction.
+
+    Parameters
+    ----------
+    module : torch.nn.RNN, torch.nn.GRU or torch.nn.LSTM
+        One of PyTorch's or ours.
+    convert : callable, optional
+        Applied to each parameter, for example ``lambda p: p.detach().numpy()``.
+
+    Returns
+    -------
+    list of num_layers lists of D Weights
+        As `run_network` takes them.
+
+    Examples
+    --------
+    >>> layers = weights_of(torch.nn.LSTM(10, 20, num_layers=2, bidirectional=True))
+    >>> len(layers), len(layers[0]), layers[1][0].weight_ih.shape
+    (2, 2, torch.Size([80, 40]))
+    """
+    D = num_directions(module.bidirectional)
+
+    def collect(layer: int, direction: int) -> Weights[Any]:
+        named = [getattr(module, parameter_name(kind, layer, direction), None)
+                 for kind in Weights._fields]  # fmt: skip # as wide as the page
+        return Weights(*(p if p is None or convert is None else convert(p) for p in named))
+
+    return [[collect(layer, direction) for direction in range(D)]
+            for layer in range(module.num_layers)]  # fmt: skip # the same
 
 
 def _where(mask: Any, new: Any, old: Any) -> Any:

@@ -12,11 +12,23 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
+from unrolled.bptt import Order
 from unrolled.cells import linear
+from unrolled.fast import (
+    NUMBERS_FOR_NUMPY,
+    exact_direction,
+    fast_direction,
+    is_followed,
+    run_network_by,
+    skip_zeros,
+    through_numpy,
+)
+from unrolled.in_place import InNumPy, InTorch
 from unrolled.init import uniform_bound
-from unrolled.layers import STEPS, Results, State, Step, Weights, run_network
+from unrolled.layers import STEPS, Results, State, Step, Weights, run_direction, run_network
 from unrolled.shapes import check_arguments, num_directions, parameter_name, real_hidden_size
 
 __all__ = ["GRU", "LSTM", "RNN", "Recurrent", "States"]
@@ -58,12 +70,14 @@ class Recurrent(nn.RNNBase):
         The other arguments of `torch.nn.RNNBase` by name.
     step : callable or sequence of D * num_layers callables, optional
         A step of your own instead of that of `mode`.
+    fast : bool, default False
+        Whether to run `unrolled.fast` wherever it applies.
 
     Raises
     ------
     TypeError, ValueError
         Where ``torch.nn`` raises them; also if `step` is neither callable nor as many callables as
-        there are layers and directions.
+        there are layers and directions, if `fast` is no bool, or if there is a step and `fast`.
 
     Examples
     --------
@@ -72,20 +86,56 @@ class Recurrent(nn.RNNBase):
     """
 
     step: CustomStep | Sequence[CustomStep] | None
+    fast: bool
 
     def __init__(
         self,
         mode: str,
         arguments: dict[str, Any],
         step: CustomStep | Sequence[CustomStep] | None = None,
+        fast: bool = False,
     ) -> None:
         own = {name: arguments.pop(name) for name in ("device", "dtype")}
         check_arguments(mode, **arguments)
         if step is not None:
             D = num_directions(arguments["bidirectional"])
             step = _checked_step(step, D * arguments["num_layers"])
+        if not isinstance(fast, bool):
+            raise TypeError(f"fast should be a bool, got {type(fast).__name__}")
+        if fast and step is not None:
+            raise ValueError("fast should be False where there is a step of your own, got True")
         super().__init__(mode, **arguments, **own)
         self.step = step
+        self.fast = fast
+        self._has_cell_state = mode == "LSTM"
+        self._single = self.num_layers == 1 and not self.bidirectional
+        self._in_place = {
+            "RNN_TANH": (InTorch.tanh, InNumPy.tanh),
+            "RNN_RELU": (InTorch.relu, InNumPy.relu),
+        }.get(mode)
+        # Names of the parameters by layer and direction, put together once.
+        there = {"weight_ih": True, "weight_hh": True, "bias_ih": self.bias, "bias_hh": self.bias}
+        there["weight_hr"] = self.proj_size > 0
+        self._names = [
+            [
+                [
+                    parameter_name(kind, layer, direction) if there[kind] else None
+                    for kind in Weights._fields
+                ]
+                for direction in range(self._D)
+            ]
+            for layer in range(self.num_layers)
+        ]
+
+    def extra_repr(self) -> str:
+        """Say the arguments, as `torch.nn` does.
+
+        Examples
+        --------
+        >>> RNN(10, 20, fast=True)
+        RNN(10, 20, fast=True)
+        """
+        return super().extra_repr() + (", fast=True" if self.fast else "")
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew, except those of a step of your own.
@@ -159,6 +209,10 @@ class Recurrent(nn.RNNBase):
         >>> output.shape, h_n.shape, output[2:, 1].abs().max().item()
         (torch.Size([5, 3, 20]), torch.Size([1, 3, 20]), 0.0)
         """
+        if lengths is None and mask is None and not all_states:
+            returned = self._forward_plain(input, hx)
+            if returned is not None:
+                return returned
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx, lengths, mask, all_states)
         _check_tensor("input", input)
@@ -196,6 +250,72 @@ class Recurrent(nn.RNNBase):
 
         last = [part if batched else part.squeeze(1) for part in _stacked(results.last)]
         return self._returned(results, laid_out, last, all_states)
+
+    def _forward_plain(self, input: Any, hx: Any) -> tuple[Any, ...] | None:
+        """Take the common case, one layer over a batch, with few questions asked.
+
+        At the sizes of the worked example, asking them all takes longer than the loop. Gives None
+        for any other case, and where there may be something to complain of.
+        """
+        if type(input) is not Tensor or self.step is not None or not self._single:
+            return None
+        find = self._parameters.get
+        weight_ih, weight = find("weight_ih_l0"), find("weight_hh_l0")
+        bias_ih, bias_hh = find("bias_ih_l0"), find("bias_hh_l0")
+        if (
+            weight_ih is None
+            or weight is None
+            or (self.bias and (bias_ih is None or bias_hh is None))
+        ):
+            return None  # something computes them
+        dtype = input.dtype
+        if input.dim() != 3 or dtype is not weight.dtype or not _in_place_applies(dtype):
+            return None
+        if self.batch_first:
+            input = input.transpose(0, 1)  # (L, N, H_in)
+        L, N, H_in = input.shape
+        if L == 0 or N == 0 or H_in != self.input_size or input.device != weight.device:
+            return None
+        h_0: Tensor | None = None
+        if hx is not None:
+            if self._has_cell_state or type(hx) is not Tensor or hx.dtype != dtype:
+                return None
+            if hx.shape != (1, N, weight.shape[1]) or hx.device != weight.device:
+                return None
+            h_0 = hx[0]
+        followed = torch.is_grad_enabled() and (
+            weight.requires_grad or is_followed((input, h_0, *self._parameters.values()))
+        )
+        if self.fast and not followed and self._in_place is not None:
+            tensors = (input, h_0, weight_ih, weight, bias_ih, bias_hh)
+            if input.is_cpu and N * self.hidden_size <= NUMBERS_FOR_NUMPY:
+                output, h = through_numpy(*tensors, self._in_place[1])
+                last: list[Tensor] = [h.unsqueeze(0)]
+            else:
+                output, h = skip_zeros(*tensors, self._in_place[0])
+                last = [torch.stack((h,))]  # no view of the output
+        elif self._has_cell_state and not self.fast:
+            return None
+        else:
+            weights = self._find(self._names[0][0])
+            initial: tuple[Any, ...] = (h_0,)
+            if h_0 is None and not (self.fast and self._in_place is not None):
+                initial = (input.new_zeros(N, weight.shape[1]),)
+                if self._has_cell_state:
+                    initial += (input.new_zeros(N, self.hidden_size),)
+            ends: Sequence[Tensor]
+            if self.fast:
+                states, ends = fast_direction(self.mode, input, initial, weights, Order(), followed)
+                output = states[0]
+            elif followed:
+                every, ends = run_direction(STEPS[self.mode], input, initial, weights)
+                output = torch.stack([state[0] for state in every])  # (L, N, H_out)
+            else:
+                (output,), ends = exact_direction(self.mode, input, initial, weights, Order())
+            last = [end.unsqueeze(0) for end in ends]
+        if self.batch_first:
+            output = output.transpose(0, 1)  # (N, L, H_out)
+        return output, tuple(last) if self._has_cell_state else last[0]
 
     def _forward_packed(
         self,
@@ -258,12 +378,21 @@ class Recurrent(nn.RNNBase):
         mask: Tensor | None = None,
         all_states: bool = False,
     ) -> Results:
-        layers = [
-            [self._weights(layer, direction) for direction in range(self._D)]
-            for layer in range(self.num_layers)
-        ]
+        layers = self._layers()
         each = list(zip(*states, strict=True))  # D * num_layers of (h,) or (h, c)
         dropout = self.dropout if self.training else 0.0
+        plain = type(inputs) in _PLAIN and mask is None and self.step is None
+        if plain and _in_place_applies(inputs.dtype):
+            way: Any = None
+            weights = [w for directions in layers for each in directions for w in each]
+            if self.fast:
+                way = fast_direction
+            elif not self._has_cell_state and not is_followed((inputs, *states, *weights)):
+                way = exact_direction
+            if way is not None:
+                return run_network_by(
+                    way, self.mode, inputs, each, layers, dropout, batch_sizes, all_states
+                )
         return run_network(
             self._steps(), inputs, each, layers, dropout, batch_sizes, mask, all_states
         )
@@ -280,21 +409,16 @@ class Recurrent(nn.RNNBase):
     def _D(self) -> int:  # noqa: N802 # the field's name
         return num_directions(self.bidirectional)
 
-    @property
-    def _has_cell_state(self) -> bool:
-        return self.mode == "LSTM"
+    def _layers(self) -> list[list[Weights[Tensor]]]:
+        """Collect the parameters by layer and direction."""
+        return [[self._find(names) for names in layer] for layer in self._names]
 
-    def _weights(self, layer: int, direction: int) -> Weights[Tensor]:
-        def parameter(kind: str) -> Any:
-            return getattr(self, parameter_name(kind, layer, direction))
-
-        return Weights(
-            parameter("weight_ih"),
-            parameter("weight_hh"),
-            parameter("bias_ih") if self.bias else None,
-            parameter("bias_hh") if self.bias else None,
-            parameter("weight_hr") if self.proj_size > 0 else None,
-        )
+    def _find(self, names: list[str | None]) -> Weights[Tensor]:
+        own: Any = self._parameters  # first, since to ask a module for an attribute takes its time
+        try:
+            return Weights(*[name and own[name] for name in names])
+        except KeyError:  # a parameter that something computes
+            return Weights(*[name and getattr(self, name) for name in names])
 
     def _given_states(self, hx: Any) -> dict[str, Tensor]:
         """Name the states in `hx`, none if it was left out."""
@@ -432,6 +556,8 @@ class RNN(Recurrent):
     step : callable or sequence of D * num_layers callables, optional
         A step of your own in place of `unrolled.cells.rnn_step`, called as
         ``step(x_projected, h, weight_hh, bias_hh)``; it then decides the activation.
+    fast : bool, default False
+        Whether to run `unrolled.fast` wherever it applies: the same results to rounding, sooner.
 
     Raises
     ------
@@ -441,8 +567,13 @@ class RNN(Recurrent):
     Notes
     -----
     ``h_t = tanh(x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh)``, from the docstring of
-    `torch.nn.RNN`. The signature is that of `torch.nn.RNN`: of the positional arguments the fourth
-    is `nonlinearity` and the ninth would be ``proj_size``, which must be 0.
+    `torch.nn.RNN`. With `fast`, the results are within 2e-6 in float32 and 1e-12 in float64, and a
+    plain loop still runs for `lengths` and `mask`, other dtypes, autocast, `torch.func`,
+    `torch.compile` and modes that watch operators; `output` is kept for the backward pass, so
+    that to change it in place before is an error.
+
+    The signature is that of `torch.nn.RNN`: of the positional arguments the fourth is
+    `nonlinearity` and the ninth would be ``proj_size``, which must be 0.
 
     Examples
     --------
@@ -457,13 +588,13 @@ class RNN(Recurrent):
 
     nonlinearity: str
 
-    def __init__(self, *args: Any, step: Any = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, step: Any = None, fast: bool = False, **kwargs: Any) -> None:
         _refuse_projection("RNN", kwargs)
         arguments = _rnn_arguments(*args, **kwargs)
         nonlinearity = arguments.pop("nonlinearity")
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"nonlinearity should be 'tanh' or 'relu', got {nonlinearity!r}")
-        super().__init__(f"RNN_{nonlinearity.upper()}", arguments, step)
+        super().__init__(f"RNN_{nonlinearity.upper()}", arguments, step, fast)
         self.nonlinearity = nonlinearity
 
 
@@ -498,6 +629,8 @@ class GRU(Recurrent):
     step : callable or sequence of D * num_layers callables, optional
         A step of your own in place of `unrolled.cells.gru_step`, called as
         ``step(x_projected, h, weight_hh, bias_hh)``.
+    fast : bool, default False
+        Whether to run `unrolled.fast` wherever it applies: the same results to rounding, sooner.
 
     Raises
     ------
@@ -519,9 +652,9 @@ class GRU(Recurrent):
     [True, True]
     """
 
-    def __init__(self, *args: Any, step: Any = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, step: Any = None, fast: bool = False, **kwargs: Any) -> None:
         _refuse_projection("GRU", kwargs)
-        super().__init__("GRU", _gru_arguments(*args, **kwargs), step)
+        super().__init__("GRU", _gru_arguments(*args, **kwargs), step, fast)
 
 
 class LSTM(Recurrent):
@@ -561,6 +694,8 @@ class LSTM(Recurrent):
         ``step(x_projected, (h, c), weight_hh, bias_hh)``. It returns ``(h, c)``, both
         `hidden_size` wide; the projection comes after it, so that with one the ``h`` that enters
         is `proj_size` wide.
+    fast : bool, default False
+        Whether to run `unrolled.fast` wherever it applies: the same results to rounding, sooner.
 
     Raises
     ------
@@ -584,8 +719,8 @@ class LSTM(Recurrent):
     [True, True, True]
     """
 
-    def __init__(self, *args: Any, step: Any = None, **kwargs: Any) -> None:
-        super().__init__("LSTM", _lstm_arguments(*args, **kwargs), step)
+    def __init__(self, *args: Any, step: Any = None, fast: bool = False, **kwargs: Any) -> None:
+        super().__init__("LSTM", _lstm_arguments(*args, **kwargs), step, fast)
 
 
 def _rnn_arguments(
@@ -645,8 +780,11 @@ def _show_arguments(module: type, arguments: Callable[..., Any], hidden: tuple[s
         for name, parameter in inspect.signature(arguments).parameters.items()
         if name not in hidden
     ]
-    step = inspect.Parameter("step", inspect.Parameter.KEYWORD_ONLY, default=None)
-    module.__signature__ = inspect.Signature([*shown, step])  # type: ignore[attr-defined] # inspect looks for it
+    own = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in (("step", None), ("fast", False))
+    ]
+    module.__signature__ = inspect.Signature([*shown, *own])  # type: ignore[attr-defined] # inspect looks for it
 
 
 _show_arguments(RNN, _rnn_arguments, hidden=("proj_size",))
@@ -719,6 +857,30 @@ def _check_returned(name: str, value: object, expected: tuple[int, ...]) -> None
         raise RuntimeError(
             f"step should return {name} of shape {tuple(expected)}, got {tuple(value.shape)}"
         )
+
+
+# Looked up once: this is asked at each call, and a small network is run in a few microseconds.
+_is_compiling = torch.compiler.is_compiling
+_is_autocast = torch._C._is_any_autocast_enabled
+_transform = torch._C._functorch.peek_interpreter_stack  # that of torch.func, if one runs
+_listeners = torch._C._len_torch_dispatch_stack, torch._C._len_torch_function_stack  # as in trace
+_tracing = torch._C._get_tracing_state  # that of torch.jit, which would record NumPy's results
+_IN_PLACE = frozenset((torch.float32, torch.float64))
+_PLAIN = (Tensor, nn.Parameter)  # a subclass may have no numbers, or want to see each operator
+
+
+def _in_place_applies(dtype: torch.dtype) -> bool:
+    """Tell whether writing in place is safe; what transforms operators needs the plain loop."""
+    return (
+        dtype in _IN_PLACE
+        and not _is_compiling()
+        and not _is_autocast()
+        and _transform() is None
+        and _tracing() is None
+        and _listeners[0]() == 0
+        and _listeners[1]() == 0
+        and forward_ad._current_level < 0  # dual numbers
+    )
 
 
 def _stacked(last: list[State]) -> list[Tensor]:

@@ -6,8 +6,10 @@ anything with ``tolist``: NumPy arrays and tensors.
 
 from .architecture import KINDS, folded, influence, sequence_problem, sequence_problems, unrolled
 from .arithmetic import output_layer, product, step_equation
+from .backward import backward_through_time
 from .charts import bars, histogram, lines
 from .gates import gru_cell, lstm_cell
+from .ladder import ladder
 from .layers import layer_stack, output_and_states
 from .lengths import packing
 from .loop import broadcast_picture, recurrence, states_over_time
@@ -22,6 +24,7 @@ __all__ = [
     "PALETTE",
     "Figure",
     "Token",
+    "backward_through_time",
     "bars",
     "broadcast_picture",
     "folded",
@@ -29,6 +32,7 @@ __all__ = [
     "gru_cell",
     "histogram",
     "influence",
+    "ladder",
     "layer_stack",
     "legend",
     "lines",

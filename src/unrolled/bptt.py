@@ -1,0 +1,1084 @@
+"""The backward pass by hand: backpropagation through time, on NumPy arrays and torch tensors.
+
+Each direction of a layer goes backward in three acts. The *slopes*, all local derivatives at all
+time steps, need nothing but the forward pass. The *chain* carries the gradient from the last step
+to the first and is the only loop. The *products* are one for each weight, over all time steps at
+once.
+
+Shapes are written ``(..., features)``: the dots are ``L, N``, or for packed sequences the sum of
+their lengths, as in `torch.nn.utils.rnn.PackedSequence`. ``Order`` knows what makes a step.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, Generic, NamedTuple, TypeAlias
+
+import numpy as np  # noqa: F401 # the examples use it
+import torch
+from torch import Tensor
+
+from unrolled.cells import Array, check_kinds, check_shape, linear, sigmoid, tanh
+from unrolled.in_place import library
+from unrolled.layers import STEPS, Weights, run_layer
+
+__all__ = [
+    "CHAINS",
+    "Chained",
+    "Gradients",
+    "Order",
+    "Tape",
+    "backward_direction",
+    "gru_backward",
+    "gru_chain",
+    "gru_slopes",
+    "lstm_backward",
+    "lstm_chain",
+    "lstm_slopes",
+    "rnn_backward",
+    "rnn_chain",
+    "rnn_slope",
+]
+
+# How many numbers get their slopes together before the chain goes through them: few enough to be in
+# the processor's cache still and not to need new pages of memory, and enough to be worth a call.
+_STRETCH = 2**15
+
+
+class Tape(NamedTuple, Generic[Array]):
+    """What the backward pass of one direction needs of its forward pass.
+
+    Attributes
+    ----------
+    inputs : ndarray or Tensor, shape (..., layer_input_size)
+        What entered the layer.
+    before : tuple of ndarrays or Tensors, shape (..., features)
+        State before each step: ``(h,)``, or ``(h, c)`` for an LSTM. Of a plain RNN that starts from
+        zeros it may be ``(None,)``: what follows from `gates` need not be copied.
+    gates : tuple of ndarrays or Tensors, shape (..., hidden_size)
+        What the step computed. RNN: ``(h,)``, the state after it. GRU: ``(r, z, n, m)`` with the
+        projected state ``m = h W_hn^T + b_hn``. LSTM: ``(i, f, g, o, tanh(c))``.
+
+    Examples
+    --------
+    >>> x, h = np.ones((5, 3, 10)), np.ones((5, 3, 20))
+    >>> Tape(x, (h,), (h,)).inputs.shape
+    (5, 3, 10)
+    """
+
+    inputs: Array
+    before: tuple[Array | None, ...]
+    gates: tuple[Array, ...]
+
+
+class Order:
+    """In which order a direction goes through its time steps.
+
+    Parameters
+    ----------
+    reverse : bool, default False
+        Whether it runs from the last time step to the first.
+    sizes : sequence of int, optional
+        Of packed sequences, how many reach each time step; never increasing.
+
+    Attributes
+    ----------
+    reverse, sizes
+        The parameters.
+
+    Examples
+    --------
+    >>> order = Order(reverse=True, sizes=[2, 2, 1])
+    >>> [step.tolist() for step in order.steps(torch.arange(5))]
+    [[4], [2, 3], [0, 1]]
+    """
+
+    __slots__ = ("reverse", "sizes")
+
+    def __init__(self, reverse: bool = False, sizes: Sequence[int] | None = None) -> None:
+        self.reverse = reverse
+        self.sizes = sizes
+
+    def steps(self, a: Any) -> Sequence[Any]:
+        """Cut an array into steps, views in the order in which the direction runs.
+
+        Parameters
+        ----------
+        a : ndarray or Tensor, shape (L, N, ...); packed, a Tensor of shape (sum of lengths, ...)
+            What is laid out in the order of time.
+
+        Returns
+        -------
+        sequence of L ndarrays or Tensors, shape (N, ...)
+            The step that runs first comes first.
+
+        Examples
+        --------
+        >>> [step.tolist() for step in Order().steps(np.arange(4).reshape(2, 2))]
+        [[0, 1], [2, 3]]
+        """
+        sizes = self.sizes
+        steps: Sequence[Any] = library(a).steps(a) if sizes is None else a.split(list(sizes))
+        return steps[::-1] if self.reverse else steps
+
+    def stretches(
+        self, L: int, width: int, numbers: int = 0
+    ) -> Iterator[tuple[int, slice | None, "Order"]]:
+        """Cut the direction into stretches of steps, in the order of the backward pass.
+
+        Parameters
+        ----------
+        L : int
+            Time steps.
+        width : int
+            Numbers that a step has of everything that is looked at.
+        numbers : int, optional
+            How many of them a stretch may have; by default as many as are good for slopes.
+
+        Yields
+        ------
+        first : int
+            Which step, counted in the order in which the direction runs, is the first.
+        part : slice or None
+            What to cut from arrays; ``None`` is all.
+        order : Order
+            The stretch by itself.
+
+        Examples
+        --------
+        >>> [(first, part) for first, part, _ in Order().stretches(4, 30)]
+        [(0, None)]
+        >>> [(first, part) for first, part, _ in Order().stretches(4, 15_000)]
+        [(2, slice(2, 4, None)), (0, slice(0, 2, None))]
+        """
+        count = max(1, (numbers or _STRETCH) // max(1, width))
+        if count >= L:
+            yield 0, None, self
+            return
+        for last in range(L, 0, -count):
+            first = max(0, last - count)
+            times = slice(L - last, L - first) if self.reverse else slice(first, last)
+            if self.sizes is None:
+                yield first, times, self
+            else:
+                start, sizes = sum(self.sizes[: times.start]), self.sizes[times]
+                yield first, slice(start, start + sum(sizes)), Order(self.reverse, sizes)
+
+    def before(self, after: Any, initial: Any) -> Any:
+        """Give the state before each step, from the states after.
+
+        Parameters
+        ----------
+        after : ndarray or Tensor, shape (..., features)
+            State after each step.
+        initial : ndarray or Tensor, shape (N, features)
+            State of each sequence before its first step.
+
+        Returns
+        -------
+        ndarray or Tensor, shape (..., features)
+            Of a sequence's first step the initial state, of the others that of the step before.
+
+        Examples
+        --------
+        >>> after, initial = torch.tensor([1, 10, 2, 20, 3]), torch.tensor([-1, -10])
+        >>> Order(sizes=[2, 2, 1]).before(after, initial).tolist()
+        [-1, -10, 1, 10, 2]
+        >>> Order(reverse=True, sizes=[2, 2, 1]).before(after, initial).tolist()
+        [2, 20, 3, -10, -1]
+        """
+        concatenate = library(after).concatenate
+        if self.sizes is None:
+            parts = [after[1:], initial[None]] if self.reverse else [initial[None], after[:-1]]
+            return concatenate(parts)
+        steps = self.steps(after)
+        found = [initial[: len(steps[0])]]
+        for earlier, later in pairwise(steps):
+            known = earlier[: len(later)]
+            found.append(concatenate([known, initial[len(known) : len(later)]]))
+        return concatenate(found[::-1] if self.reverse else found)
+
+    def last(self, after: Any) -> Any:
+        """Give the state of each sequence after its own last step.
+
+        Parameters
+        ----------
+        after : ndarray or Tensor, shape (..., features)
+            State after each step.
+
+        Returns
+        -------
+        ndarray or Tensor, shape (N, features)
+            A view, unless sequences end at different steps.
+
+        Examples
+        --------
+        >>> after = torch.tensor([1, 10, 2, 20, 3])
+        >>> Order(sizes=[2, 2, 1]).last(after).tolist()
+        [3, 20]
+        >>> Order(reverse=True, sizes=[2, 2, 1]).last(after).tolist()
+        [1, 10]
+        """
+        if self.sizes is None:
+            return after[0] if self.reverse else after[-1]
+        if self.reverse:
+            return after[: self.sizes[0]]
+        ends = [*self.sizes[1:], 0]
+        steps = self.steps(after)
+        return torch.cat([step[end:] for step, end in zip(steps, ends, strict=True)][::-1])
+
+
+class Gradients(NamedTuple, Generic[Array]):
+    """What a backward pass through a network gives.
+
+    Attributes
+    ----------
+    input : ndarray or Tensor, shape (L, N, H_in)
+        Gradient of the input.
+    hx : tuple of ndarrays or Tensors, shape (D * num_layers, N, ...)
+        Gradients of the initial states, ``(h_0,)``, or ``(h_0, c_0)`` for an LSTM.
+    layers : list of num_layers lists of D Weights
+        Gradients of the parameters by layer and direction; ``None`` for those that there are not.
+
+    Examples
+    --------
+    >>> weights = Weights(np.ones((1, 1)), np.ones((1, 1)))
+    >>> one = np.ones((1, 1, 1))
+    >>> rnn_backward(one, one, [[weights]], one, nonlinearity="relu").layers[0][0].weight_hh
+    array([[1.]])
+    """
+
+    input: Array
+    hx: tuple[Array, ...]
+    layers: list[list[Weights[Array]]]
+
+
+def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
+    """Differentiate the activation of a plain RNN, written in what it gave.
+
+    Parameters
+    ----------
+    h : ndarray or Tensor
+        State after the step, any shape.
+    nonlinearity : {"tanh", "relu"}, default "tanh"
+        Activation.
+
+    Returns
+    -------
+    ndarray or Tensor
+        ``dh_t / da_t`` of each element, where ``a_t`` is the sum inside the activation; the shape
+        and dtype of `h`.
+
+    Notes
+    -----
+    ``tanh'(a) = 1 - tanh(a)^2``; that of relu is 1 where it is positive and 0 elsewhere, at 0 too,
+    as in PyTorch. M. Abramowitz and I. A. Stegun, "Handbook of Mathematical Functions", 4.5.73.
+
+    Examples
+    --------
+    >>> rnn_slope(np.array([0.0, 0.6]))
+    array([1.  , 0.64])
+    >>> rnn_slope(np.array([0.0, 0.6]), "relu")
+    array([0., 1.])
+    """
+    if nonlinearity == "tanh":
+        slope: Array = library(h).one_minus_square(h)
+        return slope
+    positive: Any = h > 0
+    return positive.to(h.dtype) if isinstance(h, Tensor) else positive.astype(h.dtype)
+
+
+def gru_slopes(r: Array, z: Array, n: Array, m: Array, h: Array) -> tuple[Array, Array]:
+    """Differentiate one step of a GRU by what enters its gates.
+
+    Parameters
+    ----------
+    r, z, n : ndarray or Tensor, shape (..., H_out)
+        Gates and candidate.
+    m : ndarray or Tensor, shape (..., H_out)
+        Projected state ``h_{t-1} W_hn^T + b_hn``, which `r` multiplies.
+    h : ndarray or Tensor, shape (..., H_out)
+        State before the step.
+
+    Returns
+    -------
+    slopes : ndarray or Tensor, shape (..., 3, H_out)
+        ``dh_t`` by what the projected state contributes to ``r``, ``z`` and ``n``, in this order:
+        the order of the rows of ``weight_hh``.
+    n_slope : ndarray or Tensor, shape (..., H_out)
+        ``dh_t`` by what the projected input contributes to ``n``. For ``r`` and ``z`` the two
+        contributions are added, and have the same slope.
+
+    Notes
+    -----
+    The derivatives of ``h_t = (1 - z) n + z h_{t-1}`` with ``n = tanh(x_n + r m)``, written in the
+    values of the gates: ``sigmoid' = s (1 - s)`` and ``tanh' = 1 - n^2``. The formula that is
+    differentiated is that of the docstring of `torch.nn.GRU`.
+
+    Examples
+    --------
+    >>> zero, half = np.zeros((1, 1)), np.full((1, 1), 0.5)
+    >>> slopes, n_slope = gru_slopes(half, half, zero, zero, zero + 1)
+    >>> slopes.tolist(), n_slope.tolist()
+    ([[[0.0], [0.25], [0.25]]], [[0.5]])
+    """
+    new = 1 - z  # how much of the candidate the new state takes
+    n_slope = new * (1 - n * n)
+    z_slope = (h - n) * z * new
+    r_slope = n_slope * m * r * (1 - r)
+    return library(h).stack([r_slope, z_slope, n_slope * r], -2), n_slope
+
+
+def lstm_slopes(
+    i: Array, f: Array, g: Array, o: Array, tanh_c: Array, c: Array
+) -> tuple[Array, Array]:
+    """Differentiate one step of an LSTM by what enters its gates.
+
+    Parameters
+    ----------
+    i, f, g, o : ndarray or Tensor, shape (..., hidden_size)
+        Gates and candidate.
+    tanh_c : ndarray or Tensor, shape (..., hidden_size)
+        Hyperbolic tangent of the cell state after the step.
+    c : ndarray or Tensor, shape (..., hidden_size)
+        Cell state before the step.
+
+    Returns
+    -------
+    slopes : ndarray or Tensor, shape (..., 4, hidden_size)
+        ``dc_t`` by what enters ``i``, ``f`` and ``g``, and ``dh_t`` by what enters ``o``.
+    c_slope : ndarray or Tensor, shape (..., hidden_size)
+        ``dh_t`` by ``c_t``.
+
+    Notes
+    -----
+    The derivatives of ``c_t = f c_{t-1} + i g`` and ``h_t = o tanh(c_t)``, written in the values
+    of the gates. The formulas that are differentiated are those of the docstring of
+    `torch.nn.LSTM`.
+
+    Examples
+    --------
+    >>> zero, half = np.zeros((1, 1)), np.full((1, 1), 0.5)
+    >>> slopes, c_slope = lstm_slopes(half, half, zero, half, zero, zero + 1)
+    >>> slopes.tolist(), c_slope.tolist()
+    ([[[0.0], [0.25], [0.5], [0.0]]], [[0.5]])
+    """
+    i_slope, f_slope = g * i * (1 - i), c * f * (1 - f)
+    g_slope, o_slope = i * (1 - g * g), tanh_c * o * (1 - o)
+    slopes = [i_slope, f_slope, g_slope, o_slope]
+    return library(c).stack(slopes, -2), o * (1 - tanh_c * tanh_c)
+
+
+class Chained(NamedTuple):
+    """What the chain of one direction leaves.
+
+    Attributes
+    ----------
+    gates : ndarray or Tensor, shape (..., gate_size)
+        Gradient of the projected state, and of the projected input but for `n`.
+    first : tuple of ndarrays or Tensors, shape (N, features), or None
+        Gradients of the state before the first step, if they were wanted.
+    n : ndarray or Tensor, shape (..., H_out), or None
+        Gradient of the projected input of a GRU's candidate, which the reset gate does not touch.
+    weight_hr : ndarray or Tensor, shape (H_out, hidden_size), or None
+        Gradient of the projection of an LSTM.
+
+    Examples
+    --------
+    >>> Chained(np.ones((15, 20)), (np.ones((3, 20)),)).n is None
+    True
+    """
+
+    gates: Any
+    first: tuple[Any, ...]
+    n: Any = None
+    weight_hr: Any = None
+
+
+def rnn_chain(
+    tape: Tape[Array],
+    grads: tuple[Array, ...],
+    weights: Weights[Array],
+    order: Order,
+    truncate: int | None = None,
+    first_needed: bool = True,
+    nonlinearity: str = "tanh",
+) -> Chained:
+    """Carry the gradient of a plain RNN from its last step to its first.
+
+    Parameters
+    ----------
+    tape : Tape
+        What the forward pass left.
+    grads : tuple of one ndarray or Tensor, shape (..., H_out)
+        Gradient of the state after each step, without what comes over later steps. **Overwritten**
+        by the result.
+    weights : Weights
+        Parameters of this direction.
+    order : Order
+        What makes a step, and which comes first.
+    truncate : int, optional
+        Cut the chain before every step whose number is a multiple of this.
+    first_needed : bool, default True
+        Whether the gradient of the initial state is wanted.
+    nonlinearity : {"tanh", "relu"}, default "tanh"
+        Activation.
+
+    Returns
+    -------
+    Chained
+        Gradients of the sums inside the activation, and of the initial state.
+
+    Notes
+    -----
+    ``da_t = dh_t * slope_t`` and ``dh_{t-1} += da_t W_hh``. P. J. Werbos, "Backpropagation Through
+    Time" (1990).
+
+    Examples
+    --------
+    >>> weights, ones = Weights(np.ones((1, 1)), np.full((1, 1), 0.5)), np.ones((3, 1, 1))
+    >>> tape = Tape(ones, (ones,), (ones,))
+    >>> last_alone = np.array([0.0, 0.0, 1.0]).reshape(3, 1, 1)
+    >>> chained = rnn_chain(tape, (last_alone,), weights, Order(), nonlinearity="relu")
+    >>> chained.gates.ravel(), chained.first[0].ravel()
+    (array([0.25, 0.5 , 1.  ]), array([0.125]))
+    """
+    (h,), (grad_h,) = tape.gates, grads
+    steps = order.steps(grad_h)  # L times (N, H_out)
+    add_product = library(h).add_product
+    first, before = _accumulators(steps, order, truncate, first_needed)
+    for start, part, stretch in order.stretches(len(steps), _width(steps)):
+        slopes = stretch.steps(rnn_slope(_take(h, part), nonlinearity))
+        for t in reversed(range(start, start + len(slopes))):
+            da = steps[t]  # (N, H_out), so far dh_t
+            da *= slopes[t - start]
+            for to, rows in before[t]:
+                add_product(to, da if rows is None else da[rows], weights.weight_hh)
+    return Chained(grad_h, (first,))
+
+
+def gru_chain(
+    tape: Tape[Array],
+    grads: tuple[Array, ...],
+    weights: Weights[Array],
+    order: Order,
+    truncate: int | None = None,
+    first_needed: bool = True,
+) -> Chained:
+    """Carry the gradient of a GRU from its last step to its first.
+
+    Parameters
+    ----------
+    tape : Tape
+        What the forward pass left.
+    grads : tuple of one ndarray or Tensor, shape (..., H_out)
+        Gradient of the state after each step, without what comes over later steps.
+        **Overwritten**.
+    weights : Weights
+        Parameters of this direction.
+    order : Order
+        What makes a step, and which comes first.
+    truncate : int, optional
+        Cut the chain before every step whose number is a multiple of this.
+    first_needed : bool, default True
+        Whether the gradient of the initial state is wanted.
+
+    Returns
+    -------
+    Chained
+        Gradients of what enters ``r``, ``z`` and ``n``, and of the initial state.
+
+    Notes
+    -----
+    A state reaches the next one in two ways: as it is, multiplied by ``z``, and through the gates;
+    see `gru_slopes`.
+
+    Examples
+    --------
+    >>> zero, half, one = np.zeros((1, 1, 1)), np.full((1, 1, 1), 0.5), np.ones((1, 1, 1))
+    >>> weights = Weights(np.ones((3, 1)), np.ones((3, 1)))
+    >>> tape = Tape(one, (one,), (half, half, zero, zero))
+    >>> chained = gru_chain(tape, (one,), weights, Order())
+    >>> chained.gates.ravel(), chained.n.ravel()
+    (array([0.  , 0.25, 0.25]), array([0.5]))
+    >>> chained.first[0]  # z + 0 + 0.25 + 0.25
+    array([[1.]])
+    """
+    (r, z, n, m), (h,), (grad_h,) = tape.gates, tape.before, grads
+    lib, (*dots, H_out) = library(n), n.shape
+    gates, grad_n = lib.empty(n, *dots, 3, H_out), lib.empty(n, *dots, H_out)
+    flat = gates.reshape(*dots, 3 * H_out)
+    steps, keep = order.steps(grad_h), order.steps(z)  # L times (N, H_out)
+    by_gate, side_by_side = order.steps(gates), order.steps(flat)
+    first, before = _accumulators(steps, order, truncate, first_needed)
+    for start, part, stretch in order.stretches(len(steps), 3 * _width(steps)):
+        every, n_slope = gru_slopes(*(_take(a, part) for a in (r, z, n, m, h)))
+        slopes = stretch.steps(every)
+        for t in reversed(range(start, start + len(slopes))):
+            lib.multiply(steps[t][:, None], slopes[t - start], out=by_gate[t])  # (N, 3, H_out)
+            for to, rows in before[t]:
+                lib.add_times(to, _take(steps[t], rows), _take(keep[t], rows))
+                lib.add_product(to, _take(side_by_side[t], rows), weights.weight_hh)
+        lib.multiply(_take(grad_h, part), n_slope, out=_take(grad_n, part))
+    return Chained(flat, (first,), n=grad_n)
+
+
+def lstm_chain(
+    tape: Tape[Array],
+    grads: tuple[Array, ...],
+    weights: Weights[Array],
+    order: Order,
+    truncate: int | None = None,
+    first_needed: bool = True,
+) -> Chained:
+    """Carry the gradients of an LSTM from its last step to its first.
+
+    Parameters
+    ----------
+    tape : Tape
+        What the forward pass left.
+    grads : tuple of two ndarrays or Tensors, shapes (..., H_out) and (..., hidden_size)
+        Gradients of the hidden and the cell state after each step, without what comes over later
+        steps. **Overwritten**.
+    weights : Weights
+        Parameters of this direction.
+    order : Order
+        What makes a step, and which comes first.
+    truncate : int, optional
+        Cut the chain before every step whose number is a multiple of this.
+    first_needed : bool, default True
+        Whether the gradient of the initial state is wanted.
+
+    Returns
+    -------
+    Chained
+        Gradients of what enters ``i``, ``f``, ``g`` and ``o``, of the initial states, and of the
+        projection if there is one.
+
+    Notes
+    -----
+    The cell state hands its gradient on multiplied by ``f`` alone; the hidden state, through the
+    gates; see `lstm_slopes`. S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory" (1997).
+
+    Examples
+    --------
+    >>> zero, half, one = np.zeros((1, 1, 1)), np.full((1, 1, 1), 0.5), np.ones((1, 1, 1))
+    >>> weights = Weights(np.ones((4, 1)), np.ones((4, 1)))
+    >>> tape = Tape(one, (one, one), (half, half, zero, half, zero))
+    >>> chained = lstm_chain(tape, (one, zero), weights, Order())
+    >>> chained.gates.ravel()
+    array([0.   , 0.125, 0.25 , 0.   ])
+    >>> chained.first  # the sum of the gates, and f times o
+    (array([[0.375]]), array([[0.25]]))
+    """
+    (i, f, g, o, tanh_c), (_, c), (grad_h, grad_c) = tape.gates, tape.before, grads
+    lib, (*dots, hidden_size) = library(f), f.shape
+    gates = lib.empty(f, *dots, 4, hidden_size)
+    flat = gates.reshape(*dots, 4 * hidden_size)
+    steps, cells, keep = map(order.steps, (grad_h, grad_c, f))  # L times (N, ...)
+    ifg, output, side_by_side = map(order.steps, (gates[..., :3, :], gates[..., 3, :], flat))
+    first, before = _accumulators(steps, order, truncate, first_needed)
+    first_c, before_c = _accumulators(cells, order, truncate, first_needed)
+    for start, part, stretch in order.stretches(len(steps), 4 * _width(cells)):
+        every, every_c = lstm_slopes(*(_take(a, part) for a in (i, f, g, o, tanh_c, c)))
+        slopes, slopes_o, slopes_c = map(
+            stretch.steps, (every[..., :3, :], every[..., 3, :], every_c)
+        )
+        for t in reversed(range(start, start + len(slopes))):
+            dh, dc = steps[t], cells[t]  # (N, H_out), (N, hidden_size)
+            if weights.weight_hr is not None:
+                dh = dh @ weights.weight_hr  # (N, hidden_size)
+            lib.add_times(dc, dh, slopes_c[t - start])
+            lib.multiply(dc[:, None], slopes[t - start], out=ifg[t])  # (N, 3, hidden_size)
+            lib.multiply(dh, slopes_o[t - start], out=output[t])
+            for (to_h, rows), (to_c, _) in zip(before[t], before_c[t], strict=True):
+                lib.add_times(to_c, _take(dc, rows), _take(keep[t], rows))
+                lib.add_product(to_h, _take(side_by_side[t], rows), weights.weight_hh)
+    weight_hr = None
+    if weights.weight_hr is not None:
+        weight_hr = _as_rows(grad_h).T @ _as_rows(o * tanh_c)  # (H_out, hidden_size)
+    return Chained(flat, (first, first_c), weight_hr=weight_hr)
+
+
+CHAINS: dict[str, Any] = {
+    "RNN_TANH": rnn_chain,
+    "RNN_RELU": partial(rnn_chain, nonlinearity="relu"),
+    "GRU": gru_chain,
+    "LSTM": lstm_chain,
+}
+"""For each mode its chain."""
+
+
+def backward_direction(
+    mode: str,
+    tape: Tape[Array],
+    grad_states: Sequence[Array | None],
+    grad_last: Sequence[Array | None],
+    weights: Weights[Array],
+    order: Order,
+    truncate: int | None = None,
+    input_needed: bool = True,
+    first_needed: bool = True,
+) -> tuple[Array | None, tuple[Array | None, ...], Weights[Array]]:
+    """Go backward through one direction of one layer: slopes, chain, products.
+
+    Parameters
+    ----------
+    mode : str
+        ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
+    tape : Tape
+        What the forward pass left.
+    grad_states : sequence of ndarrays or Tensors, shape (..., features), or None
+        Gradient of the state after each step, ``(h,)`` or ``(h, c)``; ``None`` is zero.
+    grad_last : sequence of ndarrays or Tensors, shape (N, ...), or None
+        Gradient of the last state of each sequence, on top of that.
+    weights : Weights
+        Parameters of this direction.
+    order : Order
+        What makes a step, and which comes first.
+    truncate : int, optional
+        Cut the chain before every step whose number is a multiple of this.
+    first_needed : bool, default True
+        Whether the gradient of the initial state is wanted.
+    input_needed : bool, default True
+        Whether to make the product that gives the gradient of the input.
+    first_needed : bool, default True
+        Whether to go as far as the initial state.
+
+    Returns
+    -------
+    grad_inputs : ndarray or Tensor, shape (..., layer_input_size), or None
+        Gradient of what entered the layer.
+    grad_first : tuple of ndarrays or Tensors, shape (N, ...)
+        Gradient of the initial state.
+    grad_weights : Weights
+        Gradients of the parameters.
+
+    Examples
+    --------
+    >>> weights, one = Weights(np.ones((1, 1)), np.ones((1, 1))), np.ones((1, 1, 1))
+    >>> grad_x, (grad_h_0,), grads = backward_direction(
+    ...     "RNN_RELU", Tape(one, (one,), (one,)), (one,), (None,), weights, Order())
+    >>> grad_x, grads.weight_ih
+    (array([[[1.]]]), array([[1.]]))
+    """
+    grads = tuple(
+        _total(states, last, like, order)
+        for states, last, like in zip(grad_states, grad_last, _like(tape), strict=True)
+    )
+    chained = CHAINS[mode](tape, grads, weights, order, truncate, first_needed)
+    lib = library(tape.inputs)
+    gates = _as_rows(chained.gates)  # (R, gate_size), R rows of all sequences and time steps
+    if tape.before[0] is None:
+        # The first step adds nothing, and the others had the state that the gates hold.
+        earlier, later = (
+            (slice(1, None), slice(-1)) if order.reverse else (slice(-1), slice(1, None))
+        )
+        h, grad_a = tape.gates[0][earlier], chained.gates[later]
+        weight_hh = _as_rows(grad_a).T @ _as_rows(h)  # (gate_size, H_out)
+    else:
+        weight_hh = gates.T @ _as_rows(tape.before[0])  # (gate_size, H_out)
+    bias_hh = None if weights.bias_hh is None else lib.sum_rows(gates)  # (gate_size,)
+    # Copied: two parameters whose gradients share memory would be clipped twice.
+    bias_ih = None if bias_hh is None else lib.contiguous_copy(bias_hh)
+    if chained.n is not None:
+        # From here on the gradient of the projected input, in the same memory.
+        gates[:, -chained.n.shape[-1] :] = _as_rows(chained.n)
+        bias_ih = None if weights.bias_ih is None else lib.sum_rows(gates)
+    weight_ih = gates.T @ _as_rows(tape.inputs)  # (gate_size, layer_input_size)
+    grad_inputs = None
+    if input_needed:
+        grad_inputs = (gates @ weights.weight_ih).reshape(tape.inputs.shape)
+    grad_weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh, chained.weight_hr)
+    return grad_inputs, chained.first, grad_weights
+
+
+def rnn_backward(
+    input: Array,
+    h_0: Array,
+    layers: Sequence[Sequence[Weights[Array]]],
+    grad_output: Array | None = None,
+    grad_h_n: Array | None = None,
+    *,
+    nonlinearity: str = "tanh",
+    truncate: int | None = None,
+) -> Gradients[Array]:
+    """Go forward and backward through a plain RNN with any layers and directions.
+
+    Parameters
+    ----------
+    input : ndarray or Tensor, shape (L, N, H_in)
+        Input of layer 0, time-major; float32 or float64, as everything else.
+    h_0 : ndarray or Tensor, shape (D * num_layers, N, H_out)
+        States before the first step.
+    layers : sequence of num_layers sequences of D Weights
+        Parameters by layer and direction; of a module they are `unrolled.layers.weights_of`.
+    grad_output : ndarray or Tensor, shape (L, N, D * H_out), optional
+        Gradient of the output; zero if left out.
+    grad_h_n : ndarray or Tensor, shape (D * num_layers, N, H_out), optional
+        Gradient of the last states; zero if left out.
+    nonlinearity : {"tanh", "relu"}, default "tanh"
+        Activation.
+    truncate : int, optional
+        Cut the gradient before every step whose number, counted from 0 in the order in which a
+        direction runs, is a multiple of this, as `torch.Tensor.detach` of the state does.
+
+    Returns
+    -------
+    Gradients
+        Those of the input, the initial states and all parameters.
+
+    Raises
+    ------
+    TypeError
+        If NumPy arrays and torch tensors are mixed, or `truncate` is no integer.
+    ValueError
+        If `truncate` is less than 1 or `nonlinearity` unknown.
+    RuntimeError
+        If shapes or dtypes do not fit.
+
+    Notes
+    -----
+    See `rnn_chain` for the formulas. P. J. Werbos, "Backpropagation Through Time: What It Does and
+    How to Do It" (1990).
+
+    Examples
+    --------
+    >>> from unrolled.layers import weights_of
+    >>> rnn = torch.nn.RNN(10, 20, num_layers=2, dtype=torch.float64)
+    >>> x = torch.randn(5, 3, 10, dtype=torch.float64)
+    >>> h_0 = torch.randn(2, 3, 20, dtype=torch.float64)
+    >>> output, h_n = rnn(x, h_0)
+    >>> output.sum().backward()
+    >>> ours = rnn_backward(
+    ...     x, h_0, weights_of(rnn, torch.Tensor.detach), torch.ones_like(output).detach())
+    >>> torch.allclose(ours.layers[0][0].weight_hh, rnn.weight_hh_l0.grad, rtol=0, atol=1e-12)
+    True
+    """
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"nonlinearity should be 'tanh' or 'relu', got {nonlinearity!r}")
+    mode = f"RNN_{nonlinearity.upper()}"
+    grad_last = {"grad_h_n": grad_h_n}
+    return _network_backward(mode, input, {"h_0": h_0}, layers, grad_output, grad_last, truncate)
+
+
+def gru_backward(
+    input: Array,
+    h_0: Array,
+    layers: Sequence[Sequence[Weights[Array]]],
+    grad_output: Array | None = None,
+    grad_h_n: Array | None = None,
+    *,
+    truncate: int | None = None,
+) -> Gradients[Array]:
+    """Go forward and backward through a GRU with any layers and directions.
+
+    Parameters
+    ----------
+    input : ndarray or Tensor, shape (L, N, H_in)
+        Input of layer 0, time-major; float32 or float64, as everything else.
+    h_0 : ndarray or Tensor, shape (D * num_layers, N, H_out)
+        States before the first step.
+    layers : sequence of num_layers sequences of D Weights
+        Parameters by layer and direction; of a module they are `unrolled.layers.weights_of`.
+    grad_output : ndarray or Tensor, shape (L, N, D * H_out), optional
+        Gradient of the output; zero if left out.
+    grad_h_n : ndarray or Tensor, shape (D * num_layers, N, H_out), optional
+        Gradient of the last states; zero if left out.
+    truncate : int, optional
+        As in `rnn_backward`.
+
+    Returns
+    -------
+    Gradients
+        Those of the input, the initial states and all parameters.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As `rnn_backward` does.
+
+    Notes
+    -----
+    See `gru_slopes` and `gru_chain` for the formulas, which are the derivatives of those in the
+    docstring of `torch.nn.GRU`.
+
+    Examples
+    --------
+    >>> from unrolled.layers import weights_of
+    >>> gru = torch.nn.GRU(10, 20, dtype=torch.float64)
+    >>> x = torch.randn(5, 3, 10, dtype=torch.float64)
+    >>> h_0 = torch.randn(1, 3, 20, dtype=torch.float64)
+    >>> gru(x, h_0)[1].sum().backward()
+    >>> layers = weights_of(gru, lambda p: p.detach().numpy())
+    >>> ours = gru_backward(x.numpy(), h_0.numpy(), layers, grad_h_n=np.ones((1, 3, 20)))
+    >>> bool(np.allclose(ours.layers[0][0].bias_hh, gru.bias_hh_l0.grad, rtol=0, atol=1e-12))
+    True
+    """
+    grad_last = {"grad_h_n": grad_h_n}
+    return _network_backward("GRU", input, {"h_0": h_0}, layers, grad_output, grad_last, truncate)
+
+
+def lstm_backward(
+    input: Array,
+    hx: tuple[Array, Array],
+    layers: Sequence[Sequence[Weights[Array]]],
+    grad_output: Array | None = None,
+    grad_h_n: Array | None = None,
+    grad_c_n: Array | None = None,
+    *,
+    truncate: int | None = None,
+) -> Gradients[Array]:
+    """Go forward and backward through an LSTM with any layers, directions and projection.
+
+    Parameters
+    ----------
+    input : ndarray or Tensor, shape (L, N, H_in)
+        Input of layer 0, time-major; float32 or float64, as everything else.
+    hx : tuple of two ndarrays or Tensors
+        States before the first step: ``h_0`` of shape ``(D * num_layers, N, H_out)`` and ``c_0``
+        of shape ``(D * num_layers, N, hidden_size)``.
+    layers : sequence of num_layers sequences of D Weights
+        Parameters by layer and direction; of a module they are `unrolled.layers.weights_of`.
+    grad_output : ndarray or Tensor, shape (L, N, D * H_out), optional
+        Gradient of the output; zero if left out.
+    grad_h_n, grad_c_n : ndarray or Tensor, shapes as in `hx`, optional
+        Gradients of the last states; zero if left out.
+    truncate : int, optional
+        As in `rnn_backward`.
+
+    Returns
+    -------
+    Gradients
+        Those of the input, the initial states and all parameters.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As `rnn_backward` does; ``TypeError`` also if `hx` is not a tuple of two.
+
+    Notes
+    -----
+    See `lstm_slopes` and `lstm_chain` for the formulas, which are the derivatives of those in the
+    docstring of `torch.nn.LSTM`.
+
+    Examples
+    --------
+    >>> from unrolled.layers import weights_of
+    >>> lstm = torch.nn.LSTM(10, 20, proj_size=7, dtype=torch.float64)
+    >>> x = torch.randn(5, 3, 10, dtype=torch.float64)
+    >>> hx = torch.randn(1, 3, 7, dtype=x.dtype), torch.randn(1, 3, 20, dtype=x.dtype)
+    >>> output, _ = lstm(x, hx)
+    >>> output.sum().backward()
+    >>> ours = lstm_backward(
+    ...     x, hx, weights_of(lstm, torch.Tensor.detach), torch.ones_like(output).detach())
+    >>> torch.allclose(ours.layers[0][0].weight_hr, lstm.weight_hr_l0.grad, rtol=0, atol=1e-12)
+    True
+    """
+    if not isinstance(hx, tuple) or len(hx) != 2:
+        what = f"a tuple of {len(hx)}" if isinstance(hx, tuple) else type(hx).__name__
+        raise TypeError(f"hx should be a tuple (h_0, c_0), got {what}")
+    given = {"hx[0]": hx[0], "hx[1]": hx[1]}
+    grad_last = {"grad_h_n": grad_h_n, "grad_c_n": grad_c_n}
+    return _network_backward("LSTM", input, given, layers, grad_output, grad_last, truncate)
+
+
+def _network_backward(
+    mode: str,
+    input: Array,
+    hx: dict[str, Array],
+    layers: Sequence[Sequence[Weights[Array]]],
+    grad_output: Array | None,
+    grad_last: dict[str, Array | None],
+    truncate: int | None,
+) -> Gradients[Array]:
+    """Run all layers forward, keeping what they saw, and then backward."""
+    _check_network(input, hx, layers, grad_output, grad_last, truncate)
+    lib = library(input)
+    D, states = len(layers[0]), list(zip(*hx.values(), strict=True))
+    last: list[Any] = list(
+        zip(*([None] * len(states) if g is None else g for g in grad_last.values()), strict=True)
+    )
+    seen = []  # what entered each layer, and all its states
+    for number, directions in enumerate(layers):
+        here = states[number * D : (number + 1) * D]
+        result = run_layer([STEPS[mode]] * D, input, here, directions, all_states=True)
+        seen.append((input, result.every[0]))
+        input = result.output
+    grads: list[list[Weights[Array]]] = []
+    grad_hx: list[tuple[Any, ...]] = []
+    for number in reversed(range(len(layers))):
+        input, after = seen[number]
+        grad_input: Any = None
+        found = []
+        for direction, weights in enumerate(layers[number]):
+            at, order = number * D + direction, Order(reverse=direction == 1)
+            here = [_part(a, direction, D) for a in after]
+            tape = _remember(mode, input, states[at], here, weights, order)
+            from_above = None if grad_output is None else _part(grad_output, direction, D)
+            # The cell state goes nowhere but to the next step.
+            grad_states = (from_above, None)[: len(hx)]
+            grad, first, grad_weights = backward_direction(
+                mode, tape, grad_states, last[at], weights, order, truncate
+            )
+            grad_input = grad if grad_input is None else grad_input + grad
+            found.append((first, grad_weights))
+        grad_hx = [first for first, _ in found] + grad_hx
+        grads.insert(0, [grad_weights for _, grad_weights in found])
+        grad_output = grad_input
+    assert grad_output is not None
+    parts = zip(*grad_hx, strict=True)
+    return Gradients(grad_output, tuple(lib.stack(part) for part in parts), grads)
+
+
+def _remember(
+    mode: str,
+    inputs: Any,
+    initial: tuple[Any, ...],
+    after: Sequence[Any],
+    weights: Weights[Any],
+    order: Order,
+) -> Tape[Any]:
+    """Compute what the steps computed once more, at all time steps at once."""
+    before = tuple(order.before(part, first) for part, first in zip(after, initial, strict=True))
+    if mode.startswith("RNN"):
+        return Tape(inputs, before, (after[0],))
+    x_projected = linear(inputs, weights.weight_ih, weights.bias_ih)  # (L, N, gate_size)
+    h_projected = linear(before[0], weights.weight_hh, weights.bias_hh)  # (L, N, gate_size)
+    gates = "rzn" if mode == "GRU" else "ifgo"
+    from_x, from_h = (
+        dict(zip(gates, library(part).parts(part, len(gates)), strict=True))
+        for part in (x_projected, h_projected)
+    )
+    if mode == "GRU":
+        r, z = sigmoid(from_x["r"] + from_h["r"]), sigmoid(from_x["z"] + from_h["z"])
+        n = tanh(from_x["n"] + r * from_h["n"])
+        return Tape(inputs, before, (r, z, n, from_h["n"]))
+    i, f, o = (sigmoid(from_x[gate] + from_h[gate]) for gate in "ifo")
+    return Tape(inputs, before, (i, f, tanh(from_x["g"] + from_h["g"]), o, tanh(after[1])))
+
+
+def _check_network(
+    input: Any,
+    hx: dict[str, Any],
+    layers: Sequence[Sequence[Weights[Any]]],
+    grad_output: Any,
+    grad_last: dict[str, Any],
+    truncate: Any,
+) -> None:
+    """Refuse what would broadcast or mix in silence."""
+    if truncate is not None:
+        if not isinstance(truncate, int) or isinstance(truncate, bool):
+            raise TypeError(f"truncate should be an int or None, got {type(truncate).__name__}")
+        if truncate < 1:
+            raise ValueError(f"truncate should be at least 1, got {truncate}")
+    if not layers or len({len(directions) for directions in layers}) != 1:
+        raise ValueError(
+            "layers should have at least one layer, each of as many directions, "
+            f"got {[len(directions) for directions in layers]}"
+        )
+    D = len(layers[0])
+    named: dict[str, Any] = {}
+    for layer, directions in enumerate(layers):
+        for direction, weights in enumerate(directions):
+            named |= {
+                f"layers[{layer}][{direction}].{kind}": value
+                for kind, value in weights._asdict().items()
+            }
+    check_kinds(input=input, **hx, grad_output=grad_output, **grad_last, **named)
+    if input.ndim != 3 or len(input) == 0:
+        raise RuntimeError(
+            f"input should have shape (L, N, H_in) with L at least 1, got {tuple(input.shape)}"
+        )
+    L, N, width = input.shape
+    weights = layers[0][0]
+    H_out = weights.weight_hh.shape[1]
+    hidden_size = H_out if weights.weight_hr is None else weights.weight_hr.shape[1]
+    for directions in layers:
+        for weights in directions:
+            if weights.weight_ih.shape[-1] != width:
+                raise RuntimeError(
+                    f"weight_ih should have {width} columns, as many as what enters the layer has "
+                    f"features, got {tuple(weights.weight_ih.shape)}"
+                )
+        width = D * H_out
+    count = D * len(layers)
+    for (name, state), size in zip(hx.items(), (H_out, hidden_size), strict=False):
+        check_shape(name, state, (count, N, size))
+    for (name, grad), size in zip(grad_last.items(), (H_out, hidden_size), strict=False):
+        if grad is not None:
+            check_shape(name, grad, (count, N, size))
+    if grad_output is not None:
+        check_shape("grad_output", grad_output, (L, N, D * H_out))
+
+
+def _like(tape: Tape[Any]) -> tuple[Any, ...]:
+    """Give arrays of the shapes of the states."""
+    return tape.gates if tape.before[0] is None else tape.before
+
+
+def _as_rows(a: Any) -> Any:
+    return a.reshape(-1, a.shape[-1])  # (L, N, features) becomes (L * N, features)
+
+
+def _width(steps: Sequence[Any]) -> int:
+    return math.prod(steps[0].shape)  # numbers of one step; of packed sequences, of the first
+
+
+def _part(a: Any, direction: int, directions: int) -> Any:
+    return library(a).parts(a, directions)[direction]
+
+
+def _take(a: Any, part: slice | None) -> Any:
+    return a if part is None else a[part]
+
+
+def _total(states: Any, last: Any, like: Any, order: Order) -> Any:
+    """Copy the gradient of all states and add that of the last state of each sequence."""
+    lib = library(like)
+    total = lib.zeros(like, *like.shape) if states is None else lib.contiguous_copy(states)
+    if last is None:
+        return total
+    if order.sizes is None or order.reverse:
+        ending = order.last(total)
+        ending += last
+    else:
+        ends = [*order.sizes[1:], 0]
+        for step, end in zip(order.steps(total), ends, strict=True):
+            step[end:] += last[end : len(step)]
+    return total
+
+
+Accumulator: TypeAlias = tuple[Any, slice | None]
+
+
+def _accumulators(
+    steps: Sequence[Any], order: Order, truncate: int | None, first_needed: bool
+) -> tuple[Any, list[list[Accumulator]]]:
+    """Say where the gradient of the state before each step is added up.
+
+    Gives the gradient of the initial states, zero so far, or None, and for each step the pieces:
+    where to add, and which rows of the step; None is all of them. Sequences that begin at a step
+    came from their initial states, the others from the step before.
+    """
+    L, sizes = len(steps), order.sizes
+    N = len(steps[0]) if sizes is None else sizes[0]
+    first = library(steps[0]).zeros(steps[0], N, *steps[0].shape[1:]) if first_needed else None
+    if sizes is None and truncate is None:
+        before: list[list[Accumulator]] = [[(to, None)] for to in steps[:-1]]
+        return first, [[(first, None)] if first_needed else [], *before]
+    sizes = [N] * L if sizes is None else sizes[::-1] if order.reverse else sizes
+    before = []
+    for t, now in enumerate(sizes):
+        earlier = sizes[t - 1] if t else 0
+        shared = min(now, earlier)
+        pieces: list[Accumulator] = []
+        if shared and not (truncate and t % truncate == 0):
+            to = steps[t - 1] if shared == earlier else steps[t - 1][:shared]
+            pieces.append((to, None if shared == now else slice(shared)))
+        if shared < now and first is not None:
+            part = None if shared == 0 else slice(shared, now)
+            pieces.append((first[shared:now], part))
+        before.append(pieces)
+    return first, before

@@ -1,0 +1,892 @@
+"""A readable loop that is faster than PyTorch's: the ladder, rung by rung, and its top.
+
+The first half is the ladder for a plain RNN: each rung is the one before it with one change, and
+gives the output of `torch.nn.RNN`. The second half is the top of it for all three modules, with
+everything that ``unrolled.RNN(..., fast=True)`` and the others need: states, directions, packed
+sequences, and gradients by the hand-written backward pass of `unrolled.bptt`.
+
+Biases are merged and sums made in another order than PyTorch's, so that results agree to rounding
+and not to the bit. `exact_direction` alone keeps PyTorch's order, for modules that are not fast.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any, Generic, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 # its name everywhere
+
+from unrolled.bptt import Order, Tape, backward_direction
+from unrolled.cells import Array, linear
+from unrolled.in_place import InNumPy, library
+from unrolled.layers import STEPS, Results, State, Weights, run_direction
+
+__all__ = [
+    "FORWARD",
+    "NUMBERS_FOR_NUMPY",
+    "RUNGS",
+    "Forward",
+    "accumulate",
+    "contiguous_weight",
+    "exact_direction",
+    "fast_direction",
+    "gru_forward",
+    "in_place",
+    "is_followed",
+    "lstm_forward",
+    "merge_biases",
+    "project_once",
+    "rnn_forward",
+    "run_network_by",
+    "skip_zeros",
+    "suits_numpy",
+    "textbook",
+    "through_numpy",
+    "views_first",
+]
+
+
+NUMBERS_FOR_NUMPY = 1024
+"""Up to so many numbers in a state, NumPy's calls are worth the way there and back."""
+
+# Numbers of the projected input that are made at once where they need not be kept.
+_PIECE = 2**20
+# Below so many steps a transposed copy of the weight costs more than it saves.
+_STEPS_WORTH_A_COPY = 9
+
+# -- The ladder -----------------------------------------------------------------------------------
+
+
+def textbook(
+    x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rung 0: the formula, once a time step.
+
+    Parameters
+    ----------
+    x : Tensor, shape (L, N, H_in)
+        Input, time-major.
+    h : Tensor, shape (N, H_out)
+        Initial hidden state.
+    weight_ih, weight_hh, bias_ih, bias_hh : Tensor
+        Parameters of `torch.nn.RNN` with one layer and one direction.
+
+    Returns
+    -------
+    output : Tensor, shape (L, N, H_out)
+        Hidden states at all time steps.
+    h : Tensor, shape (N, H_out)
+        The last of them.
+
+    Notes
+    -----
+    ``h_t = tanh(x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh)``, from the docstring of
+    `torch.nn.RNN`.
+
+    Examples
+    --------
+    >>> rnn, x, h_0 = torch.nn.RNN(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
+    >>> torch.allclose(textbook(x, h_0[0], *rnn.parameters())[0], rnn(x, h_0)[0], atol=2e-6)
+    True
+    """
+    states = []
+    for x_t in x:
+        h = torch.tanh(x_t @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh)  # (N, H_out)
+        states.append(h)
+    return torch.stack(states), h  # (L, N, H_out), (N, H_out)
+
+
+def merge_biases(
+    x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rung 1: the two biases are always added together, so add them once.
+
+    Parameters, results and the source of the formula are those of `textbook`.
+
+    Examples
+    --------
+    >>> rnn, x, h_0 = torch.nn.RNN(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
+    >>> torch.allclose(merge_biases(x, h_0[0], *rnn.parameters())[0], rnn(x, h_0)[0], atol=2e-6)
+    True
+    """
+    bias = bias_ih + bias_hh  # (H_out,)
+    states = []
+    for x_t in x:
+        h = torch.tanh(x_t @ weight_ih.T + bias + h @ weight_hh.T)  # (N, H_out)
+        states.append(h)
+    return torch.stack(states), h  # (L, N, H_out), (N, H_out)
+
+
+def project_once(
+    x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rung 2: the input does not wait for the loop, so project the whole sequence before it.
+
+    Parameters, results and the source of the formula are those of `textbook`. Of all changes this
+    is the only one that `torch.nn.RNN` makes too.
+
+    Examples
+    --------
+    >>> rnn, x, h_0 = torch.nn.RNN(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
+    >>> torch.allclose(project_once(x, h_0[0], *rnn.parameters())[0], rnn(x, h_0)[0], atol=2e-6)
+    True
+    """
+    projected = linear(x, weight_ih, bias_ih + bias_hh)  # (L, N, H_out)
+    states = []
+    for x_t in projected:
+        h = torch.tanh(x_t + h @ weight_hh.T)  # (N, H_out)
+        states.append(h)
+    return torch.stack(states), h  # (L, N, H_out), (N, H_out)
+
+
+def accumulate(
+    x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rung 3: `torch.addmm` adds while it multiplies, one call instead of two.
+
+    Parameters, results and the source of the formula are those of `textbook`.
+
+    Examples
+    --------
+    >>> rnn, x, h_0 = torch.nn.RNN(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
+    >>> torch.allclose(accumulate(x, h_0[0], *rnn.parameters())[0], rnn(x, h_0)[0], atol=2e-6)
+    True
+    """
+    projected, weight = linear(x, weight_ih, bias_ih + bias_hh), weight_hh.T
+    states = []
+    for x_t in projected:
+        h = torch.tanh(torch.addmm(x_t, h, weight))  # (N, H_out)
+        states.append(h)
+    return torch.stack(states), h  # (L, N, H_out), (N, H_out)
+
+
+def in_place(
+    x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rung 4: the projected input is not needed afterwards, so its memory becomes the output.
+
+    Parameters, results and the source of the formula are those of `textbook`. From this rung on
+    autograd cannot follow: what it would need is overwritten.
+
+    Examples
+    --------
+    >>> rnn, x, h_0 = torch.nn.RNN(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
+    >>> with torch.no_grad():
+    ...     ours, _ = in_place(x, h_0[0], *rnn.parameters())
+    >>> torch.allclose(ours, rnn(x, h_0)[0], atol=2e-6)
+    True
+    """
+    states, weight = linear(x, weight_ih, bias_ih + bias_hh), weight_hh.T
+    for t in range(len(x)):
+        h = states[t].addmm_(h, weight).tanh_()  # (N, H_out)
+    return states, h  # (L, N, H_out), (N, H_out)
+
+
+def contiguous_weight(
+    x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rung 5: the loop reads the transposed weight again and again, so lay it out that way once.
+
+    Parameters, results and the source of the formula are those of `textbook`.
+
+    Examples
+    --------
+    >>> rnn, x, h_0 = torch.nn.RNN(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
+    >>> with torch.no_grad():
+    ...     ours, _ = contiguous_weight(x, h_0[0], *rnn.parameters())
+    >>> torch.allclose(ours, rnn(x, h_0)[0], atol=2e-6)
+    True
+    """
+    states, weight = linear(x, weight_ih, bias_ih + bias_hh), weight_hh.T.contiguous()
+    for t in range(len(x)):
+        h = states[t].addmm_(h, weight).tanh_()  # (N, H_out)
+    return states, h  # (L, N, H_out), (N, H_out)
+
+
+def views_first(
+    x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rung 6: one call makes the views of all time steps, instead of one call each.
+
+    Parameters, results and the source of the formula are those of `textbook`.
+
+    Examples
+    --------
+    >>> rnn, x, h_0 = torch.nn.RNN(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
+    >>> with torch.no_grad():
+    ...     ours, _ = views_first(x, h_0[0], *rnn.parameters())
+    >>> torch.allclose(ours, rnn(x, h_0)[0], atol=2e-6)
+    True
+    """
+    states, weight = linear(x, weight_ih, bias_ih + bias_hh), weight_hh.T.contiguous()
+    for state in states.unbind(0):
+        h = state.addmm_(h, weight).tanh_()  # (N, H_out)
+    return states, h  # (L, N, H_out), (N, H_out)
+
+
+def skip_zeros(
+    x: Tensor,
+    h: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    activate: Callable[[Tensor], Tensor] = torch.tanh_,
+) -> tuple[Tensor, Tensor]:
+    """Rung 7: make neither a product with a state of zeros nor a copy that does not pay.
+
+    Parameters
+    ----------
+    x : Tensor, shape (L, N, H_in)
+        Input, time-major.
+    h : Tensor, shape (N, H_out), or None
+        Initial hidden state; ``None`` is zero, and saves a product.
+    weight_ih, weight_hh, bias_ih, bias_hh : Tensor
+        Parameters of `torch.nn.RNN` with one layer and one direction; the biases may be left out.
+    activate : callable, default torch.tanh_
+        Activation, in place.
+
+    Returns
+    -------
+    output : Tensor, shape (L, N, H_out)
+        Hidden states at all time steps.
+    h : Tensor, shape (N, H_out)
+        The last of them, a view of `output`.
+
+    Notes
+    -----
+    See `textbook` for the source of the formula.
+
+    Examples
+    --------
+    >>> rnn, x = torch.nn.RNN(10, 20), torch.randn(5, 3, 10)
+    >>> with torch.no_grad():
+    ...     ours, _ = skip_zeros(x, None, *rnn.parameters())
+    >>> torch.allclose(ours, rnn(x)[0], atol=2e-6)
+    True
+    """
+    bias = None if bias_ih is None or bias_hh is None else bias_ih + bias_hh
+    states = F.linear(x, weight_ih, bias)  # (L, N, H_out)
+    every, weight = states.unbind(0), weight_hh.T
+    if len(every) >= _STEPS_WORTH_A_COPY:
+        weight = weight.contiguous()
+    steps = iter(every)
+    if h is None:
+        h = activate(next(steps))  # (N, H_out)
+    for state in steps:
+        h = activate(state.addmm_(h, weight))  # (N, H_out)
+    return states, h  # (L, N, H_out), (N, H_out)
+
+
+def through_numpy(
+    x: Tensor,
+    h: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    activate: Callable[[Any], Any] = InNumPy.tanh,
+) -> tuple[Tensor, Tensor]:
+    """Rung 8, for small states: NumPy's calls cost less than PyTorch's, on the same memory.
+
+    Parameters, results and the source of the formula are those of `skip_zeros`; `activate` is for
+    arrays. The tensors must be on a CPU. Where a state has more than about a thousand numbers,
+    PyTorch's own operators are faster.
+
+    Examples
+    --------
+    >>> rnn, x = torch.nn.RNN(10, 20), torch.randn(5, 3, 10)
+    >>> ours, _ = through_numpy(x, None, *rnn.parameters())
+    >>> torch.allclose(ours, rnn(x)[0], atol=2e-6)
+    True
+    """
+    L, N, H_in = x.shape
+    states = x.numpy(force=True).reshape(L * N, H_in).dot(weight_ih.numpy(force=True).T)
+    if bias_ih is not None and bias_hh is not None:
+        states += bias_ih.numpy(force=True) + bias_hh.numpy(force=True)  # (L * N, H_out)
+    states = states.reshape(L, N, -1)
+    weight = weight_hh.numpy(force=True).T
+    steps = iter(states)
+    last = activate(next(steps)) if h is None else h.numpy(force=True)  # (N, H_out)
+    for state in steps:
+        state += last.dot(weight)
+        last = activate(state)
+    return torch.from_numpy(states), torch.from_numpy(last.copy())  # (L, N, H_out), (N, H_out)
+
+
+RUNGS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    rung.__name__: rung
+    for rung in (
+        textbook,
+        merge_biases,
+        project_once,
+        accumulate,
+        in_place,
+        contiguous_weight,
+        views_first,
+        skip_zeros,
+        through_numpy,
+    )
+}
+"""The rungs of the ladder by name, from the textbook to the top."""
+
+
+# -- The top, for all three modules ---------------------------------------------------------------
+
+
+class Forward(NamedTuple, Generic[Array]):
+    """What a forward pass of one direction gives.
+
+    Attributes
+    ----------
+    states : tuple of ndarrays or Tensors, shape (..., features)
+        States after each step, in the order of time: ``(h,)`` or ``(h, c)``.
+    gates : tuple of ndarrays or Tensors
+        `unrolled.bptt.Tape.gates`; empty unless they were to be kept.
+
+    Examples
+    --------
+    >>> Forward((torch.zeros(5, 3, 20),), ()).gates
+    ()
+    """
+
+    states: tuple[Array, ...]
+    gates: tuple[Array, ...]
+
+
+def rnn_forward(
+    inputs: Array,
+    initial: State,
+    weights: Weights[Array],
+    order: Order,
+    keep: bool,
+    nonlinearity: str = "tanh",
+) -> Forward[Array]:
+    """Run one direction of a plain RNN: the top of the ladder, in any order.
+
+    Parameters
+    ----------
+    inputs : ndarray or Tensor, shape (..., layer_input_size)
+        What enters the layer.
+    initial : tuple of one ndarray or Tensor, shape (N, H_out), or None
+        State before the first step; ``None`` is zero, for input that is not packed.
+    weights : Weights
+        Parameters of this direction.
+    order : Order
+        What makes a step, and which comes first.
+    keep : bool
+        Whether to keep what the backward pass needs; here that is the output.
+    nonlinearity : {"tanh", "relu"}, default "tanh"
+        Activation.
+
+    Returns
+    -------
+    Forward
+        States, and what is kept.
+
+    Notes
+    -----
+    See `textbook` for the source of the formula.
+
+    Examples
+    --------
+    >>> rnn, x, h_0 = torch.nn.RNN(10, 20), torch.randn(5, 3, 10), torch.randn(3, 20)
+    >>> with torch.no_grad():
+    ...     (ours,), _ = rnn_forward(x, (h_0,), Weights(*rnn.parameters()), Order(), keep=False)
+    >>> torch.allclose(ours, rnn(x, h_0[None])[0], atol=2e-6)
+    True
+    """
+    lib = library(inputs)
+    activate, add_product = getattr(lib, nonlinearity), lib.add_product
+    bias = _merged(weights)
+    states = lib.linear(inputs, weights.weight_ih, bias)  # (L, N, H_out)
+    every, (h_0,) = order.steps(states), initial
+    weight, packed = _transposed(weights.weight_hh, len(every)), order.sizes is not None
+    steps = iter(every)
+    h = activate(next(steps)) if h_0 is None else h_0
+    for state in steps:
+        if packed:
+            h = _entering(h, h_0, len(state))
+        add_product(state, h, weight)
+        h = activate(state)  # (N, H_out)
+    return Forward((states,), (states,))
+
+
+def gru_forward(
+    inputs: Array, initial: State, weights: Weights[Array], order: Order, keep: bool
+) -> Forward[Array]:
+    """Run one direction of a GRU: the projected input of ``n`` becomes ``n``, in place.
+
+    Parameters
+    ----------
+    inputs, initial, weights, order, keep
+        As in `rnn_forward`, with a state that is given.
+
+    Returns
+    -------
+    Forward
+        States, and what is kept.
+
+    Notes
+    -----
+    See `unrolled.cells.gru_formula` for the source of the formula.
+
+    Examples
+    --------
+    >>> gru, x, h_0 = torch.nn.GRU(10, 20), torch.randn(5, 3, 10), torch.randn(3, 20)
+    >>> with torch.no_grad():
+    ...     (ours,), _ = gru_forward(x, (h_0,), Weights(*gru.parameters()), Order(), keep=False)
+    >>> torch.allclose(ours, gru(x, h_0[None])[0], atol=2e-6)
+    True
+    """
+    lib, (h_0,), packed = library(inputs), initial, order.sizes is not None
+    affine, add_times, between = lib.affine, lib.add_times, lib.between
+    sigmoid, tanh = lib.sigmoid, lib.tanh
+    H_out, dots = h_0.shape[1], inputs.shape[:-1]
+    states = lib.empty(h_0, *dots, H_out)
+    # The gates of all steps where the backward pass needs them, else of one and the same step.
+    every = keep or packed
+    gates = lib.empty(h_0, *(dots if every else (len(h_0),)), 3 * H_out)
+    rz, m = lib.cut(gates, 2 * H_out)
+    r, z = lib.cut(rz, H_out)
+    of_step: Any = [order.steps(a) if every else repeat(a) for a in (gates, rz, r, z, m)]
+    weight, bias = _transposed(weights.weight_hh, len(inputs)), weights.bias_hh
+    h = h_0
+    for part in [None] if every else _pieces(order, dots, 3 * H_out):
+        projected = lib.linear(_take(inputs, part), weights.weight_ih, weights.bias_ih)
+        rz_x, n = lib.cut(projected, 2 * H_out)
+        for state, rz_x_t, n_t, gates_t, rz_t, r_t, z_t, m_t in zip(
+            *map(order.steps, (_take(states, part), rz_x, n)), *of_step, strict=False
+        ):
+            if packed:
+                h = _entering(h, h_0, len(state))
+            affine(h, weight, bias, gates_t)  # (N, 3 * H_out)
+            rz_t += rz_x_t
+            sigmoid(rz_t)  # (N, 2 * H_out)
+            add_times(n_t, r_t, m_t)
+            tanh(n_t)  # (N, H_out)
+            h = between(n_t, h, z_t, state)  # (N, H_out)
+    return Forward((states,), (r, z, n, m) if keep else ())
+
+
+def lstm_forward(
+    inputs: Array, initial: State, weights: Weights[Array], order: Order, keep: bool
+) -> Forward[Array]:
+    """Run one direction of an LSTM: the projected input becomes the gates, in place.
+
+    Parameters
+    ----------
+    inputs, initial, weights, order, keep
+        As in `rnn_forward`; `initial` is a pair of arrays, ``(N, H_out)`` and
+        ``(N, hidden_size)``.
+
+    Returns
+    -------
+    Forward
+        States, and what is kept.
+
+    Notes
+    -----
+    See `unrolled.cells.lstm_formula` for the source of the formula.
+
+    Examples
+    --------
+    >>> lstm, x, zeros = torch.nn.LSTM(10, 20), torch.randn(5, 3, 10), torch.zeros(3, 20)
+    >>> with torch.no_grad():
+    ...     (ours, _), _ = lstm_forward(
+    ...         x, (zeros, zeros), Weights(*lstm.parameters()), Order(), keep=False)
+    >>> torch.allclose(ours, lstm(x)[0], atol=2e-6)
+    True
+    """
+    lib, (h_0, c_0), packed = library(inputs), initial, order.sizes is not None
+    size, dots, weight_hr = c_0.shape[1], inputs.shape[:-1], weights.weight_hr
+    states, cells = lib.empty(h_0, *dots, h_0.shape[1]), lib.empty(c_0, *dots, size)
+    # As in a GRU: of all steps, or of one and the same.
+    every = keep or packed
+    tanh_cells = lib.empty(c_0, *(dots if every else (len(c_0),)), size)
+    tanh_steps: Any = order.steps(tanh_cells) if every else repeat(tanh_cells)
+    weight, bias = _transposed(weights.weight_hh, len(inputs)), _merged(weights)
+    h, c = h_0, c_0
+    for part in [None] if every else _pieces(order, dots, 4 * size):
+        gates = lib.linear(_take(inputs, part), weights.weight_ih, bias)  # (L, N, 4 * hidden_size)
+        i_f, (i, f, g, o) = gates[..., : 2 * size], lib.parts(gates, 4)
+        here = (_take(states, part), _take(cells, part), gates, i_f, i, f, g, o)
+        for state, cell, gates_t, i_f_t, i_t, f_t, g_t, o_t, tanh_c in zip(
+            *map(order.steps, here), tanh_steps, strict=False
+        ):
+            if packed:
+                h, c = _entering(h, h_0, len(state)), _entering(c, c_0, len(state))
+            lib.add_product(gates_t, h, weight)  # (N, 4 * hidden_size)
+            lib.sigmoid(i_f_t)  # (N, 2 * hidden_size)
+            lib.tanh(g_t)  # (N, hidden_size)
+            lib.sigmoid(o_t)
+            lib.multiply(i_t, g_t, out=cell)
+            lib.add_times(cell, f_t, c)
+            tanh_c[...] = cell
+            lib.tanh(tanh_c)
+            if weight_hr is None:
+                lib.multiply(o_t, tanh_c, out=state)
+            else:
+                lib.affine(o_t * tanh_c, weight_hr.T, None, state)  # (N, H_out)
+            h, c = state, cell
+    return Forward((states, cells), (i, f, g, o, tanh_cells) if keep else ())
+
+
+FORWARD: dict[str, Callable[..., Forward[Any]]] = {
+    "RNN_TANH": rnn_forward,
+    "RNN_RELU": partial(rnn_forward, nonlinearity="relu"),
+    "GRU": gru_forward,
+    "LSTM": lstm_forward,
+}
+"""For each mode the top rung of its forward pass."""
+
+
+def _merged(weights: Weights[Any]) -> Any:
+    return None if weights.bias_ih is None else weights.bias_ih + weights.bias_hh
+
+
+def _take(a: Any, part: slice | None) -> Any:
+    return a if part is None else a[part]
+
+
+def _pieces(order: Order, dots: Sequence[int], width: int) -> list[slice | None]:
+    """Cut a long sequence into pieces, whose projected input takes the same memory in turn.
+
+    New memory comes page by page from the operating system, which takes longer than to fill it.
+    """
+    L, N = dots
+    parts = [part for _, part, _ in order.stretches(L, N * width, _PIECE)]
+    return parts[::-1]  # in the order in which the direction runs
+
+
+def _transposed(weight: Any, steps: int) -> Any:
+    if steps < _STEPS_WORTH_A_COPY:
+        return weight.T
+    return library(weight).contiguous_copy(weight.T)
+
+
+def _entering(h: Any, h_0: Any, rows: int) -> Any:
+    """Give the states that enter a step: some sequences have ended, or others begin."""
+    known = len(h)
+    return h[:rows] if rows <= known else torch.cat([h, h_0[known:rows]])
+
+
+def suits_numpy(inputs: Tensor, weight_hh: Tensor, order: Order) -> bool:
+    """Tell whether a state is so small that calls cost more than what they compute.
+
+    Parameters
+    ----------
+    inputs : Tensor, shape (L, N, layer_input_size)
+        What enters the layer.
+    weight_hh : Tensor, shape (gate_size, H_out)
+        Weight of the hidden state.
+    order : Order
+        What makes a step.
+
+    Returns
+    -------
+    bool
+        Whether to leave PyTorch for NumPy: on a CPU, not packed, and at most 1024 numbers.
+
+    Examples
+    --------
+    >>> weight = torch.zeros(20, 20)
+    >>> [suits_numpy(torch.zeros(5, N, 10), weight, Order()) for N in (3, 300)]
+    [True, False]
+    """
+    if order.sizes is not None or not inputs.is_cpu:
+        return False
+    return inputs.shape[1] * weight_hh.shape[1] <= NUMBERS_FOR_NUMPY
+
+
+def _as_array(tensor: Tensor | None) -> Any:
+    return None if tensor is None else tensor.numpy(force=True)  # the same memory
+
+
+class _Direction(torch.autograd.Function):
+    """One direction of one layer, with the backward pass of `unrolled.bptt`."""
+
+    @staticmethod
+    def forward(ctx: Any, mode: str, order: Order, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        inputs, initial, weights = _named(mode, tensors)
+        ctx.in_numpy = suits_numpy(inputs, weights.weight_hh, order)
+        if ctx.in_numpy:
+            inputs, initial, weights = _named(mode, [_as_array(tensor) for tensor in tensors])
+        states, gates = FORWARD[mode](inputs, initial, weights, order, keep=True)
+        ctx.mode, ctx.order, ctx.count, ctx.arrays = mode, order, len(tensors), None
+        if ctx.in_numpy:
+            ctx.arrays = (inputs, initial, weights, states, gates)
+            states = tuple([torch.from_numpy(part) for part in states])
+            ctx.save_for_backward(*tensors, *states)
+        else:
+            ctx.save_for_backward(*tensors, *states, *gates)
+        ctx.set_materialize_grads(False)
+        # Copies, since a view of a result would cost autograd more than it saves.
+        return *states, *[order.last(part).clone() for part in states]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        mode, order = ctx.mode, ctx.order
+        saved = ctx.saved_tensors  # raises an error if one of them was changed in the meantime
+        if torch.is_grad_enabled():  # the backward pass is to be differentiated itself
+            return None, None, *_differentiable(mode, order, saved[: ctx.count], grads)
+        if ctx.in_numpy:
+            inputs, initial, weights, states, gates = ctx.arrays  # the memory of those saved
+            grads = tuple([_as_array(grad) for grad in grads])
+        else:
+            inputs, initial, weights = _named(mode, saved[: ctx.count])
+            parts = len(initial)
+            states, gates = saved[ctx.count :][:parts], saved[ctx.count :][parts:]
+        parts = len(initial)
+        before = tuple(
+            [
+                None if i is None else order.before(s, i)
+                for s, i in zip(states, initial, strict=True)
+            ]
+        )
+        needed = ctx.needs_input_grad
+        grad_inputs, grad_initial, grad_weights = backward_direction(
+            mode, Tape(inputs, before, gates), grads[:parts], grads[parts:], weights, order,
+            input_needed=needed[2], first_needed=any(needed[3 : 3 + parts]),
+        )  # fmt: skip # as wide as the page
+        found = (grad_inputs, *grad_initial, *grad_weights)
+        if ctx.in_numpy:
+            found = tuple([None if a is None else torch.from_numpy(a) for a in found])
+        return None, None, *found
+
+
+def _named(mode: str, tensors: Sequence[Any]) -> tuple[Any, tuple[Any, ...], Weights[Any]]:
+    """Tell input, initial states and parameters apart."""
+    parts = 2 if mode == "LSTM" else 1
+    return tensors[0], tuple(tensors[1 : 1 + parts]), Weights(*tensors[1 + parts :])
+
+
+def _differentiable(
+    mode: str, order: Order, tensors: Sequence[Tensor | None], grads: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Let autograd go back through the plain loop: for second derivatives, rare and slow."""
+    with torch.enable_grad():
+        # Aliases, so that a tensor that is made of another one does not count for it too.
+        aliases = [None if t is None else t.view_as(t) for t in tensors]
+        inputs, initial, weights = _named(mode, aliases)
+        if initial[0] is None:
+            initial = (inputs.new_zeros(inputs.shape[1], weights.weight_hh.shape[1]),)
+        states, last = run_direction(
+            STEPS[mode], inputs, initial, weights, order.reverse, order.sizes
+        )
+        join = torch.stack if order.sizes is None else torch.cat
+        results = [*(join(part) for part in zip(*states, strict=True)), *last]
+        used = [(r, g) for r, g in zip(results, grads, strict=True) if g is not None]
+        wanted = [alias for alias in aliases if alias is not None and alias.requires_grad]
+        found = iter(
+            torch.autograd.grad(
+                [r for r, _ in used], wanted, [g for _, g in used],
+                create_graph=True, allow_unused=True,
+            )
+        )  # fmt: skip # as wide as the page
+    return [next(found) if a is not None and a.requires_grad else None for a in aliases]
+
+
+def is_followed(tensors: Iterable[Tensor | None]) -> bool:
+    """Tell whether autograd follows what is computed from these tensors.
+
+    Parameters
+    ----------
+    tensors : iterable of Tensors or None
+        What goes in.
+
+    Returns
+    -------
+    bool
+        Whether gradients are enabled and one of them requires them.
+
+    Examples
+    --------
+    >>> is_followed([torch.ones(1), None]), is_followed(torch.nn.RNN(10, 20).parameters())
+    (False, True)
+    """
+    if not torch.is_grad_enabled():
+        return False
+    return any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+
+def fast_direction(
+    mode: str,
+    inputs: Tensor,
+    initial: State,
+    weights: Weights[Tensor],
+    order: Order,
+    followed: bool | None = None,
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Run one direction of one layer by the top rung.
+
+    Parameters
+    ----------
+    mode : str
+        ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
+    inputs : Tensor, shape (..., layer_input_size)
+        What enters the layer; float32 or float64, like everything else.
+    initial : tuple of Tensors, shape (N, features), or None
+        State before the first step, ``(h,)`` or ``(h, c)``; of a plain RNN that is not packed
+        ``None`` is zero.
+    weights : Weights
+        Parameters of this layer and direction.
+    order : Order
+        What makes a step, and which comes first.
+    followed : bool, optional
+        Whether autograd follows, if that is known already.
+
+    Returns
+    -------
+    states : tuple of Tensors, shape (..., features)
+        States after each step, in the order of time.
+    last : tuple of Tensors, shape (N, features)
+        State of each sequence after its own last step: no views of `states`.
+
+    Notes
+    -----
+    Where gradients are wanted, the backward pass is `unrolled.bptt.backward_direction`. Second
+    derivatives go through the plain loop.
+
+    Examples
+    --------
+    >>> gru, x, h_0 = torch.nn.GRU(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
+    >>> (states,), _ = fast_direction("GRU", x, (h_0[0],), Weights(*gru.parameters()), Order())
+    >>> torch.allclose(states, gru(x, h_0)[0], atol=2e-6)
+    True
+    """
+    tensors = (inputs, *initial, *weights)
+    if followed is None:
+        followed = is_followed(tensors)
+    if followed:
+        results = _Direction.apply(mode, order, *tensors)  # type: ignore[no-untyped-call] # torch's is
+        return results[: len(initial)], results[len(initial) :]
+    states, _ = FORWARD[mode](inputs, initial, weights, order, keep=False)
+    return states, tuple([order.last(part).clone() for part in states])
+
+
+def exact_direction(
+    mode: str, inputs: Tensor, initial: State, weights: Weights[Tensor], order: Order
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Run one direction of a plain RNN or a GRU without gradients, to PyTorch's bits.
+
+    What `torch.nn` computes, operator by operator in its order, with the views of all time steps
+    made before the loop and everything in place that PyTorch does in place.
+
+    Parameters
+    ----------
+    mode : str
+        ``"RNN_TANH"``, ``"RNN_RELU"`` or ``"GRU"``.
+    inputs, initial, weights, order
+        As in `fast_direction`.
+
+    Returns
+    -------
+    states, last
+        As `fast_direction` does.
+
+    Notes
+    -----
+    Source: ``SimpleCell`` and ``GRUCell`` in PyTorch's ``aten/src/ATen/native/RNN.cpp``.
+
+    Examples
+    --------
+    >>> gru, x, h_0 = torch.nn.GRU(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
+    >>> with torch.no_grad():
+    ...     _, (last,) = exact_direction(
+    ...         "GRU", x, (h_0[0],), Weights(*gru.parameters()), Order())
+    ...     torch.equal(last, gru(x, h_0)[1][0])
+    True
+    """
+    projected = linear(inputs, weights.weight_ih, weights.bias_ih)  # (L, N, gate_size)
+    weight, bias = weights.weight_hh.T, weights.bias_hh  # a copy of it would give other bits
+    (h_0,), packed = initial, order.sizes is not None
+    h, states = h_0, []
+    if mode == "GRU":
+        buffer = projected.new_empty(len(h_0), projected.shape[-1])  # of the step that runs
+        gates, (r, z, m) = buffer, buffer.chunk(3, 1)  # (N, H_out) each
+        for r_x, z_x, n_x in zip(*map(order.steps, projected.chunk(3, -1)), strict=True):
+            if packed:
+                h = _entering(h, h_0, len(r_x))
+                gates = buffer[: len(h)]
+                r, z, m = gates.chunk(3, 1)
+            if bias is None:
+                torch.mm(h, weight, out=gates)
+            else:
+                torch.addmm(bias, h, weight, out=gates)
+            r.add_(r_x).sigmoid_()
+            z.add_(z_x).sigmoid_()
+            n = torch.add(n_x, m.mul_(r)).tanh_()
+            h = torch.sub(h, n).mul_(z).add_(n)
+            states.append(h)
+    else:
+        activate = torch.relu_ if mode == "RNN_RELU" else torch.tanh_
+        for x_t in order.steps(projected):
+            if packed:
+                h = _entering(h, h_0, len(x_t))
+            a = torch.mm(h, weight) if bias is None else torch.addmm(bias, h, weight)
+            h = activate(a.add_(x_t))  # (N, H_out)
+            states.append(h)
+    if order.reverse:
+        states.reverse()
+    if not packed:
+        return (torch.stack(states),), (h,)
+    joined = torch.cat(states)
+    return (joined,), (order.last(joined),)
+
+
+def run_network_by(
+    direction: Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]],
+    mode: str,
+    inputs: Tensor,
+    states: Sequence[State],
+    layers: Sequence[Sequence[Weights[Tensor]]],
+    dropout: float = 0.0,
+    batch_sizes: Sequence[int] | None = None,
+    all_states: bool = False,
+) -> Results:
+    """Run all layers, as `unrolled.layers.run_network` does, by another way through a direction.
+
+    Parameters
+    ----------
+    direction : callable
+        `fast_direction` or `exact_direction`.
+    mode : str
+        ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
+    inputs, states, layers, dropout, batch_sizes, all_states
+        As in `unrolled.layers.run_network`, tensors of float32 or float64.
+
+    Returns
+    -------
+    Results
+        The output of the last layer, and the states of all.
+
+    Examples
+    --------
+    >>> from unrolled.layers import weights_of
+    >>> lstm = torch.nn.LSTM(10, 20, num_layers=2, bidirectional=True)
+    >>> x, zeros = torch.randn(5, 3, 10), torch.zeros(3, 20)
+    >>> results = run_network_by(fast_direction, "LSTM", x, [(zeros, zeros)] * 4, weights_of(lstm))
+    >>> torch.allclose(results.output, lstm(x)[0], atol=2e-6)
+    True
+    """
+    last: list[State] = []
+    every: list[State] = []
+    for directions in layers:
+        if dropout and last:  # never on the input of layer 0, nor on the output of the last
+            inputs = F.dropout(inputs, dropout)
+        ran = []
+        for number, weights in enumerate(directions):
+            order = Order(number == 1, batch_sizes)
+            ran.append(direction(mode, inputs, states[len(last)], weights, order))
+            last.append(ran[-1][1])
+        after = ran[0][0]
+        if len(ran) == 2:
+            parts = zip(*(each for each, _ in ran), strict=True)
+            after = tuple(torch.cat(part, -1) for part in parts)
+        inputs = after[0]  # (L, N, D * H_out)
+        if all_states:
+            every.append(after)
+    return Results(inputs, last, every)
