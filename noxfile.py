@@ -4,6 +4,7 @@ Needs Python 3.11 or later and nox. Each session makes its own environment with 
 versions of constraints.txt; `nox -R` uses the environments that are there already.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -26,7 +27,12 @@ ROOT = Path(__file__).parent
 BUILD = ROOT / "docs" / "_build"
 SITE = BUILD / "html"
 SCREENSHOTS = BUILD / "screenshots"
-SPHINX = ["-T", "-n", "-W", "--keep-going", "-d", str(BUILD / "doctrees")]
+# Sphinx deals pages out to processes by number, not by how long they take: with two processes for
+# each of two cores, the core that is done first has something left to do.
+SPHINX = ["-T", "-n", "-W", "--keep-going", "-j", "4", "-d", str(BUILD / "doctrees")]
+# It is there while the last build was free of warnings. Sphinx does not repeat the warnings of
+# pages that it does not read again, so a build may only rest on one that had none.
+CLEAN = BUILD / "clean"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
 
@@ -45,6 +51,14 @@ def install(session: nox.Session, *groups: str, package: bool = True) -> None:
     session.install(*constraints, *nox.project.dependency_groups(PROJECT, *groups))
     if package:
         session.install(*constraints, "--no-deps", "-e", ".")
+
+
+def copied(session: nox.Session) -> Path:
+    """Copy what is needed to build the site, for a session that changes it."""
+    copy = Path(session.create_tmp()).resolve() / "unrolled"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "_build"))
+    return copy
 
 
 @nox.session
@@ -66,10 +80,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests with branch coverage; arguments after -- go to pytest."""
+    """Run the tests on all cores with branch coverage, or pytest with the arguments after --."""
     install(session, "test")
-    coverage = [] if session.posargs else ["--cov", "--cov-report=term"]
-    session.run("pytest", *coverage, *session.posargs)
+    everything = ["-n", "auto", "--dist", "worksteal", "--cov", "--cov-report=term"]
+    session.run("pytest", *(session.posargs or everything))
 
 
 @nox.session
@@ -81,19 +95,30 @@ def doctest(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site, every warning an error; prints where it is."""
+    """Build the site, every warning an error; prints the slowest pages and where the site is."""
     install(session, "docs")
-    # Doctrees go too: Sphinx does not repeat the warnings of pages that it does not read again.
-    for folder in (SITE, BUILD / "doctrees"):
-        shutil.rmtree(folder, ignore_errors=True)
+    if os.environ.get("CI") or not CLEAN.exists():
+        for folder in (SITE, BUILD / "doctrees"):
+            shutil.rmtree(folder, ignore_errors=True)
+    CLEAN.unlink(missing_ok=True)
     session.run("sphinx-build", *SPHINX, "-b", "html", "docs", str(SITE), *session.posargs)
+    if not session.posargs:  # which may have switched something off
+        CLEAN.touch()
     print(f"The site is built: open {SITE / 'index.html'}")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the speed of everything against torch.nn, for the page on speed; --quick after --."""
+    install(session, "bench")
+    session.run("python", "docs/_scripts/bench.py", *session.posargs)
 
 
 @nox.session
 def live(session: nox.Session) -> None:
     """Serve the site, rebuild and reload it while you edit."""
     install(session, "docs")
+    CLEAN.unlink(missing_ok=True)
     session.run(
         "sphinx-autobuild",
         *("-n", "-d", str(BUILD / "doctrees")),
@@ -109,6 +134,7 @@ def live(session: nox.Session) -> None:
 def linkcheck(session: nox.Session) -> None:
     """Ask every link on the site whether it still leads somewhere; needs the network."""
     install(session, "docs")
+    CLEAN.unlink(missing_ok=True)
     session.run("sphinx-build", *SPHINX, "-b", "linkcheck", "docs", str(BUILD / "linkcheck"))
 
 
@@ -127,9 +153,7 @@ def browser(session: nox.Session) -> None:
 def resized(session: nox.Session) -> None:
     """Change the sizes of the worked example in its one place and build the site again."""
     install(session, "docs")
-    copy = Path(session.create_tmp()).resolve() / "unrolled"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "_build"))
+    copy = copied(session)
     example = copy / "src" / "unrolled" / "example.py"
     text = example.read_text("utf-8")
     for name, old, new in (("N", 3, 4), ("L", 5, 6), ("H_in", 10, 7), ("H_out", 20, 12)):
@@ -150,3 +174,41 @@ def resized(session: nox.Session) -> None:
             if file.stem == "matrix_multiplication" and "(4, 6, 7)" not in shown:
                 session.error(f"{file.name} does not show the new sizes")
     session.log("Every page follows.")
+
+
+@nox.session
+def rebuilt(session: nox.Session) -> None:
+    """Change one page of a built site in ways that Sphinx overlooks, and build it again."""
+    install(session, "docs")
+    copy = copied(session)
+    page = copy / "docs" / "walkthrough" / "one_step.md"
+    text = page.read_text("utf-8")
+    label, title = "(one-step)=\n", "# One time step\n"
+    if label not in text or title not in text:
+        session.error(f"{page.name} should have the label and the title that change here")
+
+    def build(site: str, *, warns: bool = False) -> None:
+        arguments = [*SPHINX[:-2], "-d", f"{site}_doctrees", "-b", "html", "docs", site]
+        environment = {"PYTHONPATH": str(copy / "src"), "CI": None}
+        session.run("sphinx-build", *arguments, env=environment, success_codes=[int(warns)])
+
+    with session.chdir(copy):
+        build("html")
+        session.log("Other pages link to this label: without it the build has to fail")
+        page.write_text(text.replace(label, ""), "utf-8")
+        build("html", warns=True)
+        session.log("A page as it was, with the time it had then")
+        page.write_text(text, "utf-8")
+        os.utime(page, (0, 0))
+        build("html")
+        session.log("A new title, which stands in the side bar of every page")
+        page.write_text(text.replace(title, "# Another title\n"), "utf-8")
+        build("html")
+        build("afresh")
+        for file in sorted(Path("afresh").rglob("*.html")):
+            again = Path("html", *file.parts[1:])
+            # Sphinx gives style sheets a version only where the file is there already.
+            one, other = (re.sub(r"\?v=\w+", "", f.read_text("utf-8")) for f in (file, again))
+            if one != other:
+                session.error(f"{again} is not what a build from nothing makes")
+    session.log("Every page is what a build from nothing makes.")

@@ -43,10 +43,13 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_exercise",
+    "build_report",
+    "incremental",
     "katex_build",
     "page_repairs",
+    "shared_cache",
 ]
-exclude_patterns = ["_build", "_ext", "_inventories", "_scripts"]
+exclude_patterns = ["_build", "_data", "_ext", "_inventories", "_scripts"]
 templates_path = ["_templates"]
 nitpicky = True
 # Single backticks in docstrings are a link where there is something to link to, and code elsewhere
@@ -98,17 +101,27 @@ myst_substitutions = {
 }
 
 
-def _cache_key() -> str:
-    """Hash what cells depend on but jupyter-cache does not look at: it compares cells only."""
+def _hash(*paths: Path) -> str:
+    """Hash files and folders, and the versions of what runs them."""
     key = hashlib.sha256(f"{sys.version}{torch.__version__}".encode())
-    for path in (ROOT / "constraints.txt", *sorted((ROOT / "src").rglob("*.py"))):
-        key.update(path.read_bytes())
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                key.update(f"{file.relative_to(ROOT)} {file.stat().st_size} ".encode())
+                key.update(file.read_bytes())
     return key.hexdigest()[:16]
 
 
+# What cells depend on but jupyter-cache does not look at: it compares cells only.
+_cells_key = _hash(ROOT / "constraints.txt", ROOT / "src", DOCS / "_ext", DOCS / "_data")
+# What pages depend on but Sphinx does not look at: when it changes, all are read again.
+_pages_key = _hash(
+    DOCS / "conf.py", DOCS / "_data", DOCS / "_inventories", DOCS / "_static" / "vendor"
+)
+
 nb_code_prompt_show = "Show the {type}"
 nb_execution_mode = "force" if os.environ.get("CI") else "cache"
-nb_execution_cache_path = str(DOCS / "_build" / ".jupyter_cache" / _cache_key())
+nb_execution_cache_path = str(DOCS / "_build" / ".jupyter_cache" / _cells_key)
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_execution_timeout = 180
@@ -174,4 +187,5 @@ def write_tokens(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> None:
+    app.add_config_value("pages_key", _pages_key, "env")
     app.connect("builder-inited", write_tokens)
