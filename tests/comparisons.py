@@ -825,7 +825,7 @@ FAST = [
 
 
 def fast_differences(package: Any) -> Iterator[str]:
-    """Compare the fast modules with `torch.nn`, through NumPy and through torch."""
+    """Compare the fast modules with `torch.nn`, every way through them."""
     for configuration in FAST:
         yield from fast_module_differences(package, configuration)
 
@@ -835,7 +835,7 @@ FAST_BOUNDS = {torch.float32: 2e-6, torch.float64: 1e-12}
 
 
 def fast_module_differences(package: Any, configuration: Configuration) -> Iterator[str]:
-    """Compare a fast module with that of `torch.nn`, once through NumPy and once through torch.
+    """Compare a fast module with that of `torch.nn`: through NumPy and torch, whole and in pieces.
 
     Rounding grows with the input, whose scale multiplies the bound. With relu it grows with what
     comes out, too; and in float32 a sum may be rounded to the other side of zero, where the slope
@@ -848,9 +848,11 @@ def fast_module_differences(package: Any, configuration: Configuration) -> Itera
         warnings.filterwarnings("ignore", "LSTM with projections is not supported")
         warnings.filterwarnings("ignore", "dropout option adds dropout after all but last")
         theirs = run(configuration.theirs(), configuration)
-        for library, numbers in (("NumPy", 2**62), ("torch", -1)):
+        # A step of this batch has 60 numbers for each gate: pieces of one step, two or more.
+        for (library, numbers), piece in product((("NumPy", 2**62), ("torch", -1)), (2**22, 500)):
             module = configuration.module(getattr(package, configuration.kind), fast=True)
-            with numbers_for_numpy(package, numbers):
+            pieces = patched(package.fast, _PIECE=piece, _PIECE_BACK=piece)
+            with numbers_for_numpy(package, numbers), pieces:
                 ours = run(module, configuration)
             if relu and configuration.dtype == torch.float32:
                 ours, theirs = (
@@ -858,7 +860,7 @@ def fast_module_differences(package: Any, configuration: Configuration) -> Itera
                     for seen in (ours, theirs)
                 )
             for difference in compare(ours, theirs, bound, unbounded=relu):
-                yield f"{configuration}, {library}: {difference}"
+                yield f"{configuration}, {library}, pieces of {piece}: {difference}"
 
 
 @contextmanager

@@ -423,32 +423,32 @@ MUTATIONS = {
     **mutations_of_each(
         "sign of the slope of z",
         "bptt.py",
-        "z_slope = (h - n) * z * new",
-        "z_slope = (n - h) * z * new",
+        "(h - n) * z * new",
+        "(n - h) * z * new",
         BPTT,
         FAST,
     ),
     **mutations_of_each(
         "z for its slope",
         "bptt.py",
-        "z_slope = (h - n) * z * new",
-        "z_slope = (h - n) * z",
+        "(h - n) * z * new",
+        "(h - n) * z",
         BPTT,
         FAST,
     ),
     **mutations_of_each(
         "slope of r without its sigmoid",
         "bptt.py",
-        "n_slope * m * r * (1 - r)",
-        "n_slope * m * r",
+        "m_slope * m * (1 - r)",
+        "m_slope * m",
         BPTT,
         FAST,
     ),
     **mutations_of_each(
         "slope of r without the projected state",
         "bptt.py",
-        "n_slope * m * r * (1 - r)",
-        "n_slope * r * (1 - r)",
+        "m_slope * m * (1 - r)",
+        "m_slope * (1 - r)",
         BPTT,
         FAST,
     ),
@@ -471,8 +471,8 @@ MUTATIONS = {
     **mutations_of_each(
         "reset gate left out of a slope",
         "bptt.py",
-        "z_slope, n_slope * r], -2)",
-        "z_slope, n_slope], -2)",
+        "m_slope = n_slope * r",
+        "m_slope = n_slope * 1",
         BPTT,
         FAST,
     ),
@@ -557,8 +557,8 @@ MUTATIONS = {
     **mutations_of_each(
         "gradient of n in the projected input multiplied by r",
         "bptt.py",
-        "if chained.n is not None:",
-        "if False:",
+        "if chained.n is None:",
+        "if True:",
         BPTT,
         FAST,
     ),
@@ -754,6 +754,62 @@ MUTATIONS = {
         "fast.py",
         "        return weight.T\n    return library(weight).contiguous_copy(weight.T)",
         "        return weight.T\n    return library(weight).contiguous_copy(weight)",
+        FAST,
+    ),
+    **mutations_of_each(
+        "bias of the candidate's state left out",
+        "fast.py",
+        "m[...] = 0 if bias_hh is None else bias_hh[2 * H_out :]",
+        "m[...] = 0",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "the candidate with the merged bias",
+        "fast.py",
+        "else bias_ih[2 * H_out :]\n",
+        "else bias[2 * H_out :]\n",
+        BPTT,
+        FAST,
+    ),
+    "a piece of the way back enters with the first state": Mutation(
+        "fast.py", "if part is not None and not last:", "if False:", FAST
+    ),
+    "a piece of the way back enters with its own last state": Mutation(
+        "fast.py", "else part.start - 1\n", "else part.stop - 1\n", FAST
+    ),
+    "a reversed piece of the way back enters with its own last state": Mutation(
+        "fast.py", "at = part.stop if order.reverse", "at = part.start if order.reverse", FAST
+    ),
+    "pieces of the way back not connected": Mutation(
+        "fast.py",
+        "tape, grads, grad_last, weights",
+        "tape, grads, [None, None][: len(grads)], weights",
+        FAST,
+    ),
+    "gradient of the first piece alone": Mutation(
+        "fast.py", "grad += more", "grad += 0 * more", FAST
+    ),
+    "gradients of the input in the order of the way back": Mutation(
+        "fast.py",
+        "grad_inputs if order.reverse else grad_inputs[::-1]",
+        "grad_inputs",
+        FAST,
+    ),
+    **mutations_of_each(
+        "gradient of the candidate's input bias from its state's",
+        "bptt.py",
+        "bias_ih[rz.shape[1] :] = lib.sum_rows(n)",
+        "bias_ih[rz.shape[1] :] += 0 * lib.sum_rows(n)",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "gradient of the input without the candidate",
+        "bptt.py",
+        "lib.add_product(grad_x, n, weights",
+        "lib.add_product(grad_x, 0 * n, weights",
+        BPTT,
         FAST,
     ),
     **mutations_of_each(

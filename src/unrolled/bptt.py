@@ -289,7 +289,7 @@ def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
     return positive.to(h.dtype) if isinstance(h, Tensor) else positive.astype(h.dtype)
 
 
-def gru_slopes(r: Array, z: Array, n: Array, m: Array, h: Array) -> tuple[Array, Array]:
+def gru_slopes(r: Array, z: Array, n: Array, m: Array, h: Array) -> Array:
     """Differentiate one step of a GRU by what enters its gates.
 
     Parameters
@@ -303,12 +303,10 @@ def gru_slopes(r: Array, z: Array, n: Array, m: Array, h: Array) -> tuple[Array,
 
     Returns
     -------
-    slopes : ndarray or Tensor, shape (..., 3, H_out)
+    ndarray or Tensor, shape (..., 4, H_out)
         ``dh_t`` by what the projected state contributes to ``r``, ``z`` and ``n``, in this order:
-        the order of the rows of ``weight_hh``.
-    n_slope : ndarray or Tensor, shape (..., H_out)
-        ``dh_t`` by what the projected input contributes to ``n``. For ``r`` and ``z`` the two
-        contributions are added, and have the same slope.
+        the order of the rows of ``weight_hh``. And by what the projected input contributes to
+        ``n``; for ``r`` and ``z`` the two contributions are added, and have the same slope.
 
     Notes
     -----
@@ -319,15 +317,15 @@ def gru_slopes(r: Array, z: Array, n: Array, m: Array, h: Array) -> tuple[Array,
     Examples
     --------
     >>> zero, half = np.zeros((1, 1)), np.full((1, 1), 0.5)
-    >>> slopes, n_slope = gru_slopes(half, half, zero, zero, zero + 1)
-    >>> slopes.tolist(), n_slope.tolist()
-    ([[[0.0], [0.25], [0.25]]], [[0.5]])
+    >>> gru_slopes(half, half, zero, zero, zero + 1).tolist()
+    [[[0.0], [0.25], [0.25], [0.5]]]
     """
     new = 1 - z  # how much of the candidate the new state takes
     n_slope = new * (1 - n * n)
-    z_slope = (h - n) * z * new
-    r_slope = n_slope * m * r * (1 - r)
-    return library(h).stack([r_slope, z_slope, n_slope * r], -2), n_slope
+    m_slope = n_slope * r
+    r_slope, z_slope = m_slope * m * (1 - r), (h - n) * z * new
+    slopes: Array = library(h).stack([r_slope, z_slope, m_slope, n_slope], -2)
+    return slopes
 
 
 def lstm_slopes(
@@ -507,21 +505,19 @@ def gru_chain(
     """
     (r, z, n, m), (h,), (grad_h,) = tape.gates, tape.before, grads
     lib, (*dots, H_out) = library(n), n.shape
-    gates, grad_n = lib.empty(n, *dots, 3, H_out), lib.empty(n, *dots, H_out)
-    flat = gates.reshape(*dots, 3 * H_out)
+    gates = lib.empty(n, *dots, 4, H_out)
+    from_h, grad_n = lib.cut(gates.reshape(*dots, 4 * H_out), 3 * H_out)
     steps, keep = order.steps(grad_h), order.steps(z)  # L times (N, H_out)
-    by_gate, side_by_side = order.steps(gates), order.steps(flat)
+    by_gate, side_by_side = order.steps(gates), order.steps(from_h)
     first, before = _accumulators(steps, order, truncate, first_needed)
-    for start, part, stretch in order.stretches(len(steps), 3 * _width(steps)):
-        every, n_slope = gru_slopes(*(_take(a, part) for a in (r, z, n, m, h)))
-        slopes = stretch.steps(every)
+    for start, part, stretch in order.stretches(len(steps), 4 * _width(steps)):
+        slopes = stretch.steps(gru_slopes(*(_take(a, part) for a in (r, z, n, m, h))))
         for t in reversed(range(start, start + len(slopes))):
-            lib.multiply(steps[t][:, None], slopes[t - start], out=by_gate[t])  # (N, 3, H_out)
+            lib.multiply(steps[t][:, None], slopes[t - start], out=by_gate[t])  # (N, 4, H_out)
             for to, rows in before[t]:
                 lib.add_times(to, _take(steps[t], rows), _take(keep[t], rows))
                 lib.add_product(to, _take(side_by_side[t], rows), weights.weight_hh)
-        lib.multiply(_take(grad_h, part), n_slope, out=_take(grad_n, part))
-    return Chained(flat, (first,), n=grad_n)
+    return Chained(from_h, (first,), n=grad_n)
 
 
 def lstm_chain(
@@ -682,14 +678,21 @@ def backward_direction(
     bias_hh = None if weights.bias_hh is None else lib.sum_rows(gates)  # (gate_size,)
     # Copied: two parameters whose gradients share memory would be clipped twice.
     bias_ih = None if bias_hh is None else lib.contiguous_copy(bias_hh)
-    if chained.n is not None:
-        # From here on the gradient of the projected input, in the same memory.
-        gates[:, -chained.n.shape[-1] :] = _as_rows(chained.n)
-        bias_ih = None if weights.bias_ih is None else lib.sum_rows(gates)
-    weight_ih = gates.T @ _as_rows(tape.inputs)  # (gate_size, layer_input_size)
-    grad_inputs = None
-    if input_needed:
-        grad_inputs = (gates @ weights.weight_ih).reshape(tape.inputs.shape)
+    x = _as_rows(tape.inputs)  # (R, layer_input_size)
+    if chained.n is None:
+        weight_ih = gates.T @ x  # (gate_size, layer_input_size)
+        grad_x = gates @ weights.weight_ih if input_needed else None  # (R, layer_input_size)
+    else:
+        n = _as_rows(chained.n)  # (R, H_out)
+        rz, _ = lib.cut(gates, 2 * n.shape[1])  # (R, 2 * H_out)
+        weight_ih = lib.concatenate([rz.T @ x, n.T @ x])
+        if bias_ih is not None:
+            bias_ih[rz.shape[1] :] = lib.sum_rows(n)
+        grad_x = None
+        if input_needed:
+            grad_x = rz @ weights.weight_ih[: rz.shape[1]]
+            lib.add_product(grad_x, n, weights.weight_ih[rz.shape[1] :])
+    grad_inputs = None if grad_x is None else grad_x.reshape(tape.inputs.shape)
     grad_weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh, chained.weight_hr)
     return grad_inputs, chained.first, grad_weights
 

@@ -51,8 +51,10 @@ __all__ = [
 NUMBERS_FOR_NUMPY = 1024
 """Up to so many numbers in a state, NumPy's calls are worth the way there and back."""
 
-# Numbers of the projected input that are made at once where they need not be kept.
+# Numbers of the gates that are made at once where they need not be kept.
 _PIECE = 2**20
+# The same of their gradients, each piece of which ends in products as large as a weight.
+_PIECE_BACK = 2**22
 # Below so many steps a transposed copy of the weight costs more than it saves.
 _STEPS_WORTH_A_COPY = 9
 
@@ -441,34 +443,81 @@ def gru_forward(
     >>> torch.allclose(ours, gru(x, h_0[None])[0], atol=2e-6)
     True
     """
-    lib, (h_0,), packed = library(inputs), initial, order.sizes is not None
+    if keep or order.sizes is not None:
+        return _gru_forward_kept(inputs, initial, weights, order)
+    lib, (h,) = library(inputs), initial
     affine, add_times, between = lib.affine, lib.add_times, lib.between
     sigmoid, tanh = lib.sigmoid, lib.tanh
-    H_out, dots = h_0.shape[1], inputs.shape[:-1]
-    states = lib.empty(h_0, *dots, H_out)
-    # The gates of all steps where the backward pass needs them, else of one and the same step.
-    every = keep or packed
-    gates = lib.empty(h_0, *(dots if every else (len(h_0),)), 3 * H_out)
+    (N, H_out), dots = h.shape, inputs.shape[:-1]
+    states = lib.empty(h, *dots, H_out)
+    gates = lib.empty(h, N, 3 * H_out)  # of one step and the next, in the same memory
     rz, m = lib.cut(gates, 2 * H_out)
     r, z = lib.cut(rz, H_out)
-    of_step: Any = [order.steps(a) if every else repeat(a) for a in (gates, rz, r, z, m)]
     weight, bias = _transposed(weights.weight_hh, len(inputs)), weights.bias_hh
-    h = h_0
-    for part in [None] if every else _pieces(order, dots, 3 * H_out):
+    for part in _pieces(order, dots, 3 * H_out):
         projected = lib.linear(_take(inputs, part), weights.weight_ih, weights.bias_ih)
         rz_x, n = lib.cut(projected, 2 * H_out)
-        for state, rz_x_t, n_t, gates_t, rz_t, r_t, z_t, m_t in zip(
-            *map(order.steps, (_take(states, part), rz_x, n)), *of_step, strict=False
+        for state, rz_x_t, n_t in zip(
+            *map(order.steps, (_take(states, part), rz_x, n)), strict=True
         ):
-            if packed:
-                h = _entering(h, h_0, len(state))
-            affine(h, weight, bias, gates_t)  # (N, 3 * H_out)
-            rz_t += rz_x_t
-            sigmoid(rz_t)  # (N, 2 * H_out)
-            add_times(n_t, r_t, m_t)
+            affine(h, weight, bias, gates)  # (N, 3 * H_out)
+            rz += rz_x_t
+            sigmoid(rz)  # (N, 2 * H_out)
+            add_times(n_t, r, m)
             tanh(n_t)  # (N, H_out)
-            h = between(n_t, h, z_t, state)  # (N, H_out)
-    return Forward((states,), (r, z, n, m) if keep else ())
+            h = between(n_t, h, z, state)  # (N, H_out)
+    return Forward((states,), ())
+
+
+def _gru_forward_kept(
+    inputs: Any, initial: tuple[Any, ...], weights: Weights[Any], order: Order
+) -> Forward[Any]:
+    """Run one direction of a GRU, with gates for all steps: what enters them stands there before.
+
+    That spares a pass over the gates, but costs more views, which only longer ways are worth.
+    """
+    lib, (h_0,), packed = library(inputs), initial, order.sizes is not None
+    add_product, add_times, between = lib.add_product, lib.add_times, lib.between
+    sigmoid, tanh = lib.sigmoid, lib.tanh
+    H_out = h_0.shape[1]
+    states = lib.empty(h_0, *inputs.shape[:-1], H_out)
+    weight = _transposed(weights.weight_hh, len(inputs))
+    from_h, n = lib.cut(_gru_gates(inputs, weights), 3 * H_out)
+    rz, m = lib.cut(from_h, 2 * H_out)
+    r, z = lib.cut(rz, H_out)
+    h = h_0
+    for state, from_h_t, rz_t, r_t, z_t, m_t, n_t in zip(
+        *map(order.steps, (states, from_h, rz, r, z, m, n)), strict=True
+    ):
+        if packed:
+            h = _entering(h, h_0, len(state))
+        add_product(from_h_t, h, weight)  # (N, 3 * H_out)
+        sigmoid(rz_t)  # (N, 2 * H_out)
+        add_times(n_t, r_t, m_t)
+        tanh(n_t)  # (N, H_out)
+        h = between(n_t, h, z_t, state)  # (N, H_out)
+    return Forward((states,), (r, z, n, m))
+
+
+def _gru_gates(inputs: Any, weights: Weights[Any]) -> Any:
+    """Lay out all that enters the gates before the states do: r, z, m and n of each step.
+
+    What the state contributes to the candidate, m, is multiplied by r and so has to stand apart
+    from what the input contributes, n.
+    """
+    lib, H_out = library(inputs), weights.weight_hh.shape[1]
+    rows = inputs.reshape(-1, inputs.shape[-1])  # (L * N, layer_input_size)
+    gates = lib.empty(inputs, len(rows), 4 * H_out)
+    rzm, n = lib.cut(gates, 3 * H_out)
+    rz, m = lib.cut(rzm, 2 * H_out)
+    weight_rz, weight_n = weights.weight_ih[: 2 * H_out], weights.weight_ih[2 * H_out :]
+    bias, bias_ih, bias_hh = _merged(weights), weights.bias_ih, weights.bias_hh
+    bias_rz = None if bias is None else bias[: 2 * H_out]
+    bias_n = None if bias_ih is None else bias_ih[2 * H_out :]
+    m[...] = 0 if bias_hh is None else bias_hh[2 * H_out :]
+    lib.affine(rows, weight_rz.T, bias_rz, rz)
+    lib.affine(rows, weight_n.T, bias_n, n)
+    return gates.reshape(*inputs.shape[:-1], 4 * H_out)
 
 
 def lstm_forward(
@@ -639,22 +688,67 @@ class _Direction(torch.autograd.Function):
             inputs, initial, weights = _named(mode, saved[: ctx.count])
             parts = len(initial)
             states, gates = saved[ctx.count :][:parts], saved[ctx.count :][parts:]
-        parts = len(initial)
-        before = tuple(
-            [
-                None if i is None else order.before(s, i)
-                for s, i in zip(states, initial, strict=True)
-            ]
-        )
-        needed = ctx.needs_input_grad
-        grad_inputs, grad_initial, grad_weights = backward_direction(
-            mode, Tape(inputs, before, gates), grads[:parts], grads[parts:], weights, order,
+        parts, needed = len(initial), ctx.needs_input_grad
+        found = _backward(
+            mode, order, inputs, initial, weights, states, gates, grads[:parts], grads[parts:],
             input_needed=needed[2], first_needed=any(needed[3 : 3 + parts]),
         )  # fmt: skip # as wide as the page
-        found = (grad_inputs, *grad_initial, *grad_weights)
         if ctx.in_numpy:
             found = tuple([None if a is None else torch.from_numpy(a) for a in found])
         return None, None, *found
+
+
+def _backward(
+    mode: str,
+    order: Order,
+    inputs: Any,
+    initial: tuple[Any, ...],
+    weights: Weights[Any],
+    states: Sequence[Any],
+    gates: Sequence[Any],
+    grad_states: Sequence[Any],
+    grad_last: Sequence[Any],
+    input_needed: bool,
+    first_needed: bool,
+) -> tuple[Any, ...]:
+    """Go backward piece by piece: what reaches the first state of one is added to the one before.
+
+    Pieces for the same reason as in `_pieces`; packed sequences are one piece.
+    """
+    parts: list[slice | None] = [None]
+    if order.sizes is None:
+        width = inputs.shape[1] * sum(gate.shape[-1] for gate in gates)
+        parts = [part for _, part, _ in order.stretches(len(inputs), width, _PIECE_BACK)]
+    grad_inputs, total = [], None
+    for part in parts:
+        entering, last = initial, part is parts[-1]
+        if part is not None and not last:
+            at = part.stop if order.reverse else part.start - 1
+            entering = tuple([state[at] for state in states])
+        before = tuple(
+            [
+                None if first is None else order.before(_take(after, part), first)
+                for after, first in zip(states, entering, strict=True)
+            ]
+        )
+        tape = Tape(_take(inputs, part), before, tuple([_take(gate, part) for gate in gates]))
+        grads = [None if grad is None else _take(grad, part) for grad in grad_states]
+        grad_x, grad_last, found = backward_direction(
+            mode, tape, grads, grad_last, weights, order,
+            input_needed=input_needed, first_needed=first_needed or not last,
+        )  # fmt: skip # as wide as the page
+        grad_inputs.append(grad_x)
+        if total is None:
+            total = found
+        else:
+            for grad, more in zip(total, found, strict=True):
+                if grad is not None:
+                    grad += more
+    assert total is not None
+    whole = grad_inputs[0]
+    if input_needed and len(parts) > 1:
+        whole = library(inputs).concatenate(grad_inputs if order.reverse else grad_inputs[::-1])
+    return whole, *grad_last, *total
 
 
 def _named(mode: str, tensors: Sequence[Any]) -> tuple[Any, tuple[Any, ...], Weights[Any]]:
