@@ -815,9 +815,26 @@ MUTATIONS = {
     **mutations_of_each(
         "gates r and z exchanged in place",
         "fast.py",
-        "    r, z = lib.cut(rz, H_out)\n",
-        "    z, r = lib.cut(rz, H_out)\n",
+        "    r, z = lib.cut(rz, H_out)\n    h = h_0",
+        "    z, r = lib.cut(rz, H_out)\n    h = h_0",
         BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "gates r and z exchanged, nothing kept",
+        "fast.py",
+        "    r, z = lib.cut(rz, H_out)\n    weight, bias",
+        "    z, r = lib.cut(rz, H_out)\n    weight, bias",
+        FAST,
+    ),
+    **mutations_of_each(
+        "reset gate left out, nothing kept", "fast.py", "between(n_x_t, n, r, n)", "n += 0", FAST
+    ),
+    **mutations_of_each(
+        "states the wrong way round, nothing kept",
+        "fast.py",
+        "between(n, h, z, state)",
+        "between(h, n, z, state)",
         FAST,
     ),
     **mutations_of_each(

@@ -85,6 +85,7 @@ class Case:
         owners = {"unrolled": self.exact, "unrolled, fast": self.fast}
         # With all threads it takes as long to compile again, and the loop is as serial as before.
         if self.L <= COMPILED and torch.get_num_threads() == 1:
+            torch.compiler.reset()  # it gives up on a function that it compiled too often
             compiled: Any = torch.compile(self.exact, fullgraph=True)
             ways["unrolled, compiled"] = lambda: compiled(self.x)[0]
             owners["unrolled, compiled"] = self.exact
@@ -422,6 +423,9 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[0, 1, 2, 3], choices=range(4))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, os.cpu_count() or 1])
     parser.add_argument("--output", type=Path, default=OUTPUT, help="JSON file to write")
+    parser.add_argument(
+        "--update", action="store_true", help="keep what the file has of other kinds and sizes"
+    )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.quick:
@@ -447,10 +451,30 @@ def main() -> None:
         "versions": {name: version for name in PACKAGES if (version := installed(name))},
         "runs": runs,
     }
+    if arguments.update:
+        report = updated(json.loads(arguments.output.read_text("utf-8")), report)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     show(report)
     print(f"Written to {arguments.output}")
+
+
+def updated(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Put new results in the place of old ones of the same machine, versions and date."""
+    for name in (key for key in new if key != "runs"):
+        if old.get(name) != new[name]:
+            sys.exit(f"--update: {name} of the file is {old.get(name)}, expected {new[name]}")
+    for run in new["runs"]:
+        (kept,) = [other for other in old["runs"] if other["threads"] == run["threads"]]
+        at = {case(result): number for number, result in enumerate(kept["results"])}
+        for result in run["results"]:
+            kept["results"][at[case(result)]] = result
+    return old
+
+
+def case(result: dict[str, Any]) -> tuple[Any, ...]:
+    """Tell which of the comparisons it is."""
+    return tuple(result[name] for name in ("kind", "mode", "N", "L", "H_in", "H_out"))
 
 
 def show(report: dict[str, Any]) -> None:

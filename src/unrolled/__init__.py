@@ -1,8 +1,8 @@
 """PyTorch's recurrent module, taken apart and put back together.
 
 Each module is one floor of the explanation and imports only from floors below it: `shapes`,
-`init`, `cells`, `scan`, `layers`, `in_place`, `bptt`, `fast`, `modules`, `trace`; `figures` and
-`source` are for the pages.
+`init`, `cells`, `scan`, `layers`, `in_place`, `bptt`, `fast`, `modules`, `summary`, `trace`;
+`figures` and `source` are for the pages.
 """
 
 from unrolled.bptt import gru_backward, lstm_backward, rnn_backward
@@ -21,6 +21,7 @@ from unrolled.init import uniform_bound, uniform_parameters
 from unrolled.modules import GRU, LSTM, RNN
 from unrolled.scan import scan
 from unrolled.shapes import parameter_count, parameter_shapes
+from unrolled.summary import summary
 from unrolled.trace import trace
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "rnn_step",
     "scan",
     "sigmoid",
+    "summary",
     "trace",
     "uniform_bound",
     "uniform_parameters",

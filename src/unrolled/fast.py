@@ -14,13 +14,14 @@ from functools import partial
 from itertools import repeat
 from typing import Any, Generic, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 from unrolled.bptt import Order, Tape, backward_direction
 from unrolled.cells import Array, linear
-from unrolled.in_place import InNumPy, library
+from unrolled.in_place import library
 from unrolled.layers import STEPS, Results, State, Weights, run_direction
 
 __all__ = [
@@ -52,7 +53,7 @@ NUMBERS_FOR_NUMPY = 1024
 """Up to so many numbers in a state, NumPy's calls are worth the way there and back."""
 
 # Numbers of the gates that are made at once where they need not be kept.
-_PIECE = 2**20
+_PIECE = 2**18
 # The same of their gradients, each piece of which ends in products as large as a weight.
 _PIECE_BACK = 2**22
 # Below so many steps a transposed copy of the weight costs more than it saves.
@@ -289,13 +290,13 @@ def through_numpy(
     weight_hh: Tensor,
     bias_ih: Tensor | None = None,
     bias_hh: Tensor | None = None,
-    activate: Callable[[Any], Any] = InNumPy.tanh,
+    activate: Callable[..., Any] = np.tanh,
 ) -> tuple[Tensor, Tensor]:
     """Rung 8, for small states: NumPy's calls cost less than PyTorch's, on the same memory.
 
-    Parameters, results and the source of the formula are those of `skip_zeros`; `activate` is for
-    arrays. The tensors must be on a CPU. Where a state has more than about a thousand numbers,
-    PyTorch's own operators are faster.
+    Parameters, results and the source of the formula are those of `skip_zeros`; `activate` takes an
+    array and, as `out`, where to write. The tensors must be on a CPU. Where a state has more than
+    about a thousand numbers, PyTorch's own operators are faster.
 
     Examples
     --------
@@ -310,11 +311,11 @@ def through_numpy(
         states += bias_ih.numpy(force=True) + bias_hh.numpy(force=True)  # (L * N, H_out)
     states = states.reshape(L, N, -1)
     weight = weight_hh.numpy(force=True).T
-    steps = iter(states)
-    last = activate(next(steps)) if h is None else h.numpy(force=True)  # (N, H_out)
-    for state in steps:
-        state += last.dot(weight)
-        last = activate(state)
+    last: Any = None if h is None else h.numpy(force=True)  # (N, H_out)
+    for state in states:
+        if last is not None:
+            state += last.dot(weight)
+        last = activate(state, out=state)
     return torch.from_numpy(states), torch.from_numpy(last.copy())  # (L, N, H_out), (N, H_out)
 
 
@@ -446,26 +447,25 @@ def gru_forward(
     if keep or order.sizes is not None:
         return _gru_forward_kept(inputs, initial, weights, order)
     lib, (h,) = library(inputs), initial
-    affine, add_times, between = lib.affine, lib.add_times, lib.between
-    sigmoid, tanh = lib.sigmoid, lib.tanh
+    affine, between, sigmoid, tanh = lib.affine, lib.between, lib.sigmoid, lib.tanh
     (N, H_out), dots = h.shape, inputs.shape[:-1]
     states = lib.empty(h, *dots, H_out)
     gates = lib.empty(h, N, 3 * H_out)  # of one step and the next, in the same memory
-    rz, m = lib.cut(gates, 2 * H_out)
+    rz, n = lib.cut(gates, 2 * H_out)
     r, z = lib.cut(rz, H_out)
     weight, bias = _transposed(weights.weight_hh, len(inputs)), weights.bias_hh
     for part in _pieces(order, dots, 3 * H_out):
         projected = lib.linear(_take(inputs, part), weights.weight_ih, weights.bias_ih)
-        rz_x, n = lib.cut(projected, 2 * H_out)
-        for state, rz_x_t, n_t in zip(
-            *map(order.steps, (_take(states, part), rz_x, n)), strict=True
+        _, n_x = lib.cut(projected, 2 * H_out)
+        start = projected if bias is None else projected + bias  # (L, N, 3 * H_out)
+        for state, start_t, n_x_t in zip(
+            *map(order.steps, (_take(states, part), start, n_x)), strict=True
         ):
-            affine(h, weight, bias, gates)  # (N, 3 * H_out)
-            rz += rz_x_t
+            affine(h, weight, start_t, gates)  # (N, 3 * H_out)
             sigmoid(rz)  # (N, 2 * H_out)
-            add_times(n_t, r, m)
-            tanh(n_t)  # (N, H_out)
-            h = between(n_t, h, z, state)  # (N, H_out)
+            between(n_x_t, n, r, n)  # n_x + r m, where n has been n_x + m
+            tanh(n)  # (N, H_out)
+            h = between(n, h, z, state)  # (N, H_out)
     return Forward((states,), ())
 
 

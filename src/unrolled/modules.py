@@ -7,9 +7,11 @@ They inherit `torch.nn.RNNBase`, from which parameters and their initialisation 
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
@@ -26,7 +28,7 @@ from unrolled.fast import (
     skip_zeros,
     through_numpy,
 )
-from unrolled.in_place import InNumPy, InTorch
+from unrolled.in_place import InTorch
 from unrolled.init import uniform_bound
 from unrolled.layers import STEPS, Results, State, Step, Weights, run_direction, run_network
 from unrolled.shapes import check_arguments, num_directions, parameter_name, real_hidden_size
@@ -109,10 +111,11 @@ class Recurrent(nn.RNNBase):
         self.fast = fast
         self._has_cell_state = mode == "LSTM"
         self._single = self.num_layers == 1 and not self.bidirectional
-        self._in_place = {
-            "RNN_TANH": (InTorch.tanh, InNumPy.tanh),
-            "RNN_RELU": (InTorch.relu, InNumPy.relu),
-        }.get(mode)
+        activations: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+            "RNN_TANH": (InTorch.tanh, np.tanh),
+            "RNN_RELU": (InTorch.relu, partial(np.maximum, 0)),
+        }
+        self._in_place = activations.get(mode)
         # Names of the parameters by layer and direction, put together once.
         there = {"weight_ih": True, "weight_hh": True, "bias_ih": self.bias, "bias_hh": self.bias}
         there["weight_hr"] = self.proj_size > 0
