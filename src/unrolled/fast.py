@@ -716,8 +716,8 @@ def _backward(
     Pieces for the same reason as in `_pieces`; packed sequences are one piece.
     """
     parts: list[slice | None] = [None]
-    if order.sizes is None:
-        width = inputs.shape[1] * sum(gate.shape[-1] for gate in gates)
+    width = inputs.shape[-2] * gates[0].shape[-1] * len(gates)  # of a step
+    if order.sizes is None and len(inputs) * width > _PIECE_BACK:
         parts = [part for _, part, _ in order.stretches(len(inputs), width, _PIECE_BACK)]
     grad_inputs, total = [], None
     for part in parts:
