@@ -115,6 +115,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def porting(session: nox.Session) -> None:
+    """Send weights to Keras, ONNX Runtime, Flax and Equinox and back, and compare the numbers."""
+    install(session, "porting")
+    session.run("python", "docs/_scripts/check_porting.py", *session.posargs)
+
+
+@nox.session
 def live(session: nox.Session) -> None:
     """Serve the site, rebuild and reload it while you edit."""
     install(session, "docs")
@@ -140,12 +147,13 @@ def linkcheck(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """Look at the built site in headless Chromium: run `nox -s docs` first."""
+    """Look at the built site in headless Chromium and search it: run `nox -s docs` first."""
     if not (SITE / "index.html").exists():
         session.error("There is no built site to look at: run `nox -s docs` first")
     install(session, "browser", package=False)
     script = "docs/_scripts/check_browser.py"
     session.run("python", script, str(SITE), str(SCREENSHOTS), *session.posargs)
+    session.run("python", "docs/_scripts/check_search.py", str(SITE))
     print(f"The screenshots are in {SCREENSHOTS}")
 
 

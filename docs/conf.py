@@ -154,6 +154,8 @@ html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["tokens.css", "site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
+# Where results are equally good, the questions people ask come first.
+html_search_scorer = str(DOCS / "_static" / "questions_scorer.js")
 html_copy_source = True
 html_show_sphinx = False
 html_last_updated_fmt = None  # a build on another day is the same build

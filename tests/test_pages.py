@@ -31,6 +31,13 @@ CHAPTERS = [
     "module/kernels",
     "module/speed",
     "module/official_docs",
+    "practice/language_model",
+    "practice/initialise",
+    "practice/porting",
+    "practice/change",
+    "practice/errors",
+    "practice/questions",
+    "practice/diagnose",
 ]
 CHAPTER_PAGES = [DOCS / f"{chapter}.md" for chapter in CHAPTERS]
 

@@ -63,6 +63,22 @@ def test_cells(package: Any, kind: str) -> None:
     assert found.states == tuple((name, shape[1:]) for name, shape in layer.states)
 
 
+def test_table() -> None:
+    lines = str(unrolled.summary(nn.GRU(H_in, H_out, dtype=torch.float64))).splitlines()
+    assert lines[0] == "GRU(10, 20)"
+    assert [line.split() for line in lines[1:7]] == [
+        ["parameter", "shape", "count", "bytes"],
+        ["weight_ih_l0", "(60,", "10)", "600", "4,800"],
+        ["weight_hh_l0", "(60,", "20)", "1,200", "9,600"],
+        ["bias_ih_l0", "(60,)", "60", "480"],
+        ["bias_hh_l0", "(60,)", "60", "480"],
+        ["together", "1,920", "15,360"],
+    ]
+    assert lines[8].split() == ["@", "weight_ih_l0.T", "(N,", "10)", "@", "(10,", "60)", "600"]
+    assert lines[10].split()[-1] == "1,800"
+    assert lines[-1] == "states of a sequence: h_n (1, 20), 160 bytes"
+
+
 def test_nothing_is_run() -> None:
     on_meta = unrolled.summary(nn.LSTM(1000, 20_000, device="meta"))
     assert on_meta.count == 4 * 20_000 * (1000 + 20_000 + 2)

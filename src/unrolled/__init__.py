@@ -1,9 +1,12 @@
 """PyTorch's recurrent module, taken apart and put back together.
 
 Each module is one floor of the explanation and imports only from floors below it: `shapes`,
-`init`, `cells`, `scan`, `layers`, `in_place`, `bptt`, `fast`, `modules`, `summary`, `trace`;
-`figures` and `source` are for the pages.
+`init`, `cells`, `scan`, `layers`, `in_place`, `bptt`, `fast`, `modules`, `summary`, `trace`,
+`schemes`, `porting`, `diagnose`, `language`; `figures`, `tasks` and `source` are for the pages.
 """
+
+from importlib import import_module
+from typing import Any
 
 from unrolled.bptt import gru_backward, lstm_backward, rnn_backward
 from unrolled.cell_modules import GRUCell, LSTMCell, RNNCell
@@ -17,9 +20,10 @@ from unrolled.cells import (
     rnn_step,
     sigmoid,
 )
+from unrolled.diagnose import diagnose
 from unrolled.init import uniform_bound, uniform_parameters
 from unrolled.modules import GRU, LSTM, RNN
-from unrolled.scan import scan
+from unrolled.scan import packed_scan, scan
 from unrolled.shapes import parameter_count, parameter_shapes
 from unrolled.summary import summary
 from unrolled.trace import trace
@@ -31,6 +35,7 @@ __all__ = [
     "GRUCell",
     "LSTMCell",
     "RNNCell",
+    "diagnose",
     "gru_backward",
     "gru_cell",
     "gru_step",
@@ -38,6 +43,7 @@ __all__ = [
     "lstm_backward",
     "lstm_cell",
     "lstm_step",
+    "packed_scan",
     "parameter_count",
     "parameter_shapes",
     "rnn_backward",
@@ -50,3 +56,12 @@ __all__ = [
     "uniform_bound",
     "uniform_parameters",
 ]
+
+_MODULES = frozenset(("figures", "language", "porting", "schemes", "source", "tasks"))
+
+
+def __getattr__(name: str) -> Any:
+    """Import a floor that not everybody needs when somebody asks for it."""
+    if name in _MODULES:
+        return import_module(f"unrolled.{name}")
+    raise AttributeError(f"module 'unrolled' has no attribute {name!r}")

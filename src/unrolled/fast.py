@@ -248,7 +248,7 @@ def skip_zeros(
         Initial hidden state; ``None`` is zero, and saves a product.
     weight_ih, weight_hh, bias_ih, bias_hh : Tensor
         Parameters of `torch.nn.RNN` with one layer and one direction; the biases may be left out.
-    activate : callable, default torch.tanh_
+    activate : callable, default ``torch.tanh_``
         Activation, in place.
 
     Returns

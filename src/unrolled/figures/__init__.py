@@ -10,12 +10,14 @@ from .backward import backward_through_time
 from .charts import bars, histogram, lines
 from .gates import gru_cell, lstm_cell
 from .ladder import ladder
+from .language import text_streams, unit_over_text
 from .layers import layer_stack, output_and_states
 from .lengths import packing
 from .loop import broadcast_picture, recurrence, states_over_time
 from .notation import legend
 from .palette import PALETTE, Token, stylesheet
 from .parameters import gate_sizes, parameter_blocks, parameter_loops, uniform_draw
+from .porting import gate_layouts
 from .projections import projection
 from .svg import Figure
 
@@ -28,6 +30,7 @@ __all__ = [
     "bars",
     "broadcast_picture",
     "folded",
+    "gate_layouts",
     "gate_sizes",
     "gru_cell",
     "histogram",
@@ -50,6 +53,8 @@ __all__ = [
     "states_over_time",
     "step_equation",
     "stylesheet",
+    "text_streams",
     "uniform_draw",
+    "unit_over_text",
     "unrolled",
 ]

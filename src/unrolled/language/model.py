@@ -1,0 +1,241 @@
+"""The network: an embedding, a GRU and an output layer; how good it is, and what it writes."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 # its name everywhere
+
+from unrolled.language.data import Vocabulary, streams
+from unrolled.modules import GRU
+
+__all__ = ["LanguageModel", "bits_per_character", "correlations", "sample"]
+
+
+class LanguageModel(nn.Module):
+    """Predict each next character from all that came before.
+
+    Parameters
+    ----------
+    V : int
+        Characters in the vocabulary.
+    embedding_size : int
+        Features by which the GRU sees a character.
+    hidden_size : int
+        Features of its state.
+    num_layers : int, default 1
+        Its layers.
+    dropout : float, default 0.0
+        Probability with which a feature of the embedding, of the output of the GRU and between
+        its layers is set to zero in training.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where ``torch.nn.Embedding``, ``torch.nn.GRU`` and ``torch.nn.Dropout`` raise them; also
+        ``ValueError`` if `V` or `embedding_size` is not at least 1.
+
+    Examples
+    --------
+    >>> model = LanguageModel(V=7, embedding_size=10, hidden_size=20)
+    >>> logits, hx = model(torch.zeros(5, 3, dtype=torch.long))
+    >>> logits.shape, hx.shape
+    (torch.Size([5, 3, 7]), torch.Size([1, 3, 20]))
+    """
+
+    def __init__(
+        self,
+        V: int,
+        embedding_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("V", V), ("embedding_size", embedding_size)):
+            if value < 1:
+                raise ValueError(f"{name} should be at least 1, got {value}")
+        between = dropout if num_layers > 1 else 0.0  # else torch warns that there is no between
+        self.embedding = nn.Embedding(V, embedding_size)
+        self.gru = GRU(embedding_size, hidden_size, num_layers, dropout=between, fast=True)
+        self.output = nn.Linear(hidden_size, V)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Read N streams for L time steps.
+
+        Parameters
+        ----------
+        x : Tensor of int64, shape (L, N)
+            Numbers of characters.
+        hx : Tensor, shape (num_layers, N, H_out), optional
+            State before the first step, zeros if left out.
+
+        Returns
+        -------
+        logits : Tensor, shape (L, N, V)
+            For the character after each; softmax makes probabilities of them.
+        hx : Tensor, shape (num_layers, N, H_out)
+            State after the last step, with which the next part of the streams goes on.
+
+        Examples
+        --------
+        >>> model, x = LanguageModel(7, 10, 20).requires_grad_(False), torch.tensor([[3], [1], [4]])
+        >>> whole, _ = model(x)
+        >>> _, hx = model(x[:2])
+        >>> torch.allclose(model(x[2:], hx)[0], whole[2:], atol=1e-6)
+        True
+        """
+        output, hx = self.gru(self.dropout(self.embedding(x)), hx)  # (L, N, H_out)
+        return self.output(self.dropout(output)), hx
+
+
+def bits_per_character(model: nn.Module, numbers: Tensor, N: int = 1, L: int = 1000) -> float:
+    """Measure how well a model predicts a text.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Called as `LanguageModel`. It is evaluated without dropout, and left in the mode it was in.
+    numbers : Tensor of int64, shape (characters,)
+        The text.
+    N : int, default 1
+        Streams, as in `streams`. More are faster, and each begins with a state of zeros; with one,
+        every character has all that stands before it as its context.
+    L : int, default 1000
+        Time steps at once: a matter of memory.
+
+    Returns
+    -------
+    float
+        The mean of ``-log2 p`` over the targets of the streams.
+
+    Raises
+    ------
+    ValueError
+        If there are not enough characters for `N`.
+
+    Examples
+    --------
+    >>> model = LanguageModel(8, 10, 20)
+    >>> _ = model.output.weight.data.zero_(), model.output.bias.data.zero_()
+    >>> round(bits_per_character(model, torch.arange(8)), 3)  # all alike: log2 8
+    3.0
+    """
+    x, target = streams(numbers, N)
+    training, nats, hx = model.training, 0.0, None
+    model.eval()
+    with torch.no_grad():
+        for start in range(0, len(x), L):
+            part = slice(start, start + L)
+            logits, hx = model(x[part], hx)  # (L, N, V), (num_layers, N, H_out)
+            loss = F.cross_entropy(logits.flatten(0, 1), target[part].flatten(), reduction="sum")
+            nats += loss.item()
+    model.train(training)
+    return nats / target.numel() / math.log(2)
+
+
+def sample(
+    model: nn.Module,
+    vocabulary: Vocabulary,
+    length: int,
+    temperature: float = 1.0,
+    prompt: str = "\n",
+    generator: torch.Generator | None = None,
+) -> str:
+    """Let a model write: draw a character, feed it back, draw the next.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Called as `LanguageModel`. It runs without dropout, and is left in the mode it was in.
+    vocabulary : Vocabulary
+        What its numbers mean.
+    length : int
+        Characters to write.
+    temperature : float, default 1.0
+        What the logits are divided by: below 1 likely characters become likelier, above 1 all
+        become more alike.
+    prompt : str, default newline
+        What it reads first, at least one character.
+    generator : torch.Generator, optional
+        Where the random numbers come from; PyTorch's global generator if left out.
+
+    Returns
+    -------
+    str
+        What it writes, without the prompt.
+
+    Raises
+    ------
+    ValueError
+        If `length` is negative, `temperature` is not a finite number greater than zero, `prompt`
+        is empty, or a character of it is not in the vocabulary.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary("ab")
+    >>> len(sample(LanguageModel(2, 3, 5), vocabulary, length=4, prompt="a"))
+    4
+    """
+    if length < 0:
+        raise ValueError(f"length should not be negative, got {length}")
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature should be greater than zero and finite, got {temperature}")
+    if not prompt:
+        raise ValueError("prompt should have at least one character, got ''")
+    x, hx = vocabulary.encode(prompt).unsqueeze(1), None  # (L, 1)
+    training, written = model.training, []
+    model.eval()
+    with torch.no_grad():
+        for _ in range(length):
+            logits, hx = model(x, hx)  # (L, 1, V)
+            # The largest logit becomes 0, so that a low temperature makes none infinite.
+            scaled = (logits[-1] - logits[-1].max()) / temperature
+            x = torch.multinomial(scaled.softmax(1), 1, generator=generator)  # (1, 1)
+            written.append(int(x))
+    model.train(training)
+    return vocabulary.decode(written)
+
+
+def correlations(states: Tensor, feature: Tensor) -> Tensor:
+    """Correlate every unit with a feature of the text.
+
+    Parameters
+    ----------
+    states : Tensor, shape (L, H_out)
+        States after each character.
+    feature : Tensor, shape (L,)
+        What holds after each.
+
+    Returns
+    -------
+    Tensor, shape (H_out,)
+        Pearson's correlation, -1 to 1; 0 for a unit or a feature that never changes.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many states as values of the feature.
+
+    Examples
+    --------
+    >>> states = torch.tensor([[0.0, 3.0, 1.0], [0.5, 2.0, 1.0], [1.0, 1.0, 1.0]])
+    >>> correlations(states, torch.tensor([5.0, 6.0, 7.0]))
+    tensor([ 1., -1.,  0.])
+    """
+    if len(states) != len(feature):
+        raise ValueError(
+            f"feature should have as many values as there are states, {len(states)}, "
+            f"got {len(feature)}"
+        )
+    return (_standardised(feature) @ _standardised(states)).to(states.dtype)
+
+
+def _standardised(values: Tensor) -> Tensor:
+    """Give differences from the mean, divided by their norm; zeros for what never changes."""
+    values = values.double()
+    differences = values - values.mean(0)
+    norm = differences.norm(dim=0)
+    still = norm <= 1e-9 * values.norm(dim=0)  # that little is rounding
+    return differences / norm.masked_fill(still, torch.inf)

@@ -1,0 +1,793 @@
+"""Other libraries' layouts, written out by hand; `nox -s porting` asks the libraries themselves."""
+
+import pickle
+import re
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unrolled.figures import Figure
+from unrolled.figures.porting import gate_layouts
+from unrolled.layers import STEPS, Weights, run_network
+from unrolled.porting import LAYOUTS, from_layout, to_layout
+from unrolled.porting.__main__ import main
+from unrolled.porting.onnx_file import onnx_bytes, read_onnx
+from unrolled.shapes import parameter_shapes
+
+I, H, L, N = 3, 4, 5, 2  # noqa: E741 # its name in the libraries
+GATES = {"RNN": "h", "GRU": "rzn", "LSTM": "ifgo"}
+MODES = {"RNN": "RNN_TANH", "GRU": "GRU", "LSTM": "LSTM"}
+ALL = [(layout, kind) for layout, kinds in LAYOUTS.items() for kind in kinds]
+Arrays = dict[str, NDArray[Any]]
+
+
+def random_state(
+    kind: str, num_layers: int = 1, bidirectional: bool = False, bias: bool = True, seed: int = 0
+) -> Arrays:
+    shapes = parameter_shapes(MODES[kind], I, H, num_layers, bias, bidirectional)
+    rng = np.random.default_rng(seed)
+    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+def needed(layout: str, kind: str) -> dict[str, Any]:
+    return {name: setting.needed for name, setting in LAYOUTS[layout][kind].settings.items()}
+
+
+def without_b_hn(layout: str, kind: str, state: Arrays) -> Arrays:
+    """Make zero what flax.nnx.GRUCell does not have."""
+    if (layout, kind) == ("flax.nnx", "GRU"):
+        for name in state:
+            if name.startswith("bias_hh"):
+                state[name][2 * H :] = 0
+    return state
+
+
+class Blocks:
+    """The blocks of the first layer by gate: W and U of the weights, b and c of the biases."""
+
+    def __init__(self, kind: str, state: Arrays) -> None:
+        self.W, self.U, self.b, self.c = (
+            SimpleNamespace(
+                **dict(zip(GATES[kind], np.split(array, len(GATES[kind])), strict=True))
+            )
+            for array in state.values()
+        )
+        self.s = SimpleNamespace(
+            **{g: getattr(self.b, g) + getattr(self.c, g) for g in GATES[kind]}
+        )
+
+
+def cat(blocks: SimpleNamespace, gates: str) -> NDArray[Any]:
+    return np.concatenate([getattr(blocks, gate) for gate in gates])
+
+
+def per_gate(p: Blocks, gates: str, renamed: dict[str, str]) -> Arrays:
+    arrays = {f"i{renamed.get(g, g)}.kernel": getattr(p.W, g).T for g in gates}
+    return arrays | {f"h{g}.kernel": getattr(p.U, g).T for g in gates}
+
+
+BY_HAND: dict[tuple[str, str], Callable[[Blocks], Arrays]] = {
+    ("keras", "RNN"): lambda p: {
+        "kernel": p.W.h.T,
+        "recurrent_kernel": p.U.h.T,
+        "bias": p.s.h,
+    },
+    ("keras", "GRU"): lambda p: {
+        "kernel": np.hstack([p.W.z.T, p.W.r.T, p.W.n.T]),
+        "recurrent_kernel": np.hstack([p.U.z.T, p.U.r.T, p.U.n.T]),
+        "bias": np.array([cat(p.b, "zrn"), cat(p.c, "zrn")]),
+    },
+    ("keras", "LSTM"): lambda p: {
+        "kernel": np.hstack([p.W.i.T, p.W.f.T, p.W.g.T, p.W.o.T]),
+        "recurrent_kernel": np.hstack([p.U.i.T, p.U.f.T, p.U.g.T, p.U.o.T]),
+        "bias": cat(p.s, "ifgo"),
+    },
+    ("onnx", "RNN"): lambda p: {
+        "W": p.W.h[None],
+        "R": p.U.h[None],
+        "B": np.concatenate([p.b.h, p.c.h])[None],
+    },
+    ("onnx", "GRU"): lambda p: {
+        "W": cat(p.W, "zrn")[None],
+        "R": cat(p.U, "zrn")[None],
+        "B": np.concatenate([cat(p.b, "zrn"), cat(p.c, "zrn")])[None],
+    },
+    ("onnx", "LSTM"): lambda p: {
+        "W": cat(p.W, "iofg")[None],
+        "R": cat(p.U, "iofg")[None],
+        "B": np.concatenate([cat(p.b, "iofg"), cat(p.c, "iofg")])[None],
+    },
+    ("flax.linen", "RNN"): lambda p: {
+        "i.kernel": p.W.h.T,
+        "i.bias": p.s.h,
+        "h.kernel": p.U.h.T,
+    },
+    ("flax.linen", "GRU"): lambda p: {
+        **per_gate(p, "rzn", {}),
+        "ir.bias": p.s.r,
+        "iz.bias": p.s.z,
+        "in.bias": p.b.n,
+        "hn.bias": p.c.n,
+    },
+    ("flax.linen", "LSTM"): lambda p: {
+        **per_gate(p, "ifgo", {}),
+        **{f"h{g}.bias": getattr(p.s, g) for g in "ifgo"},
+    },
+    ("flax.nnx", "RNN"): lambda p: {
+        "dense_i.kernel": p.W.h.T,
+        "dense_i.bias": p.s.h,
+        "dense_h.kernel": p.U.h.T,
+    },
+    ("flax.nnx", "GRU"): lambda p: {
+        "dense_i.kernel": cat(p.W, "rzn").T,
+        "dense_i.bias": np.concatenate([p.s.r, p.s.z, p.b.n]),
+        "dense_h.kernel": cat(p.U, "rzn").T,
+    },
+    ("flax.nnx", "LSTM"): lambda p: {
+        "dense_i.kernel": cat(p.W, "ifgo").T,
+        "dense_h.kernel": cat(p.U, "ifgo").T,
+        "dense_h.bias": cat(p.s, "ifgo"),
+    },
+    ("flax.nnx.LSTMCell", "LSTM"): lambda p: {
+        **per_gate(p, "ifgo", {"f": "f_"}),
+        **{f"h{g}.bias": getattr(p.s, g) for g in "ifgo"},
+    },
+    ("equinox", "GRU"): lambda p: {
+        "weight_ih": cat(p.W, "rzn"),
+        "weight_hh": cat(p.U, "rzn"),
+        "bias": np.concatenate([p.s.r, p.s.z, p.b.n]),
+        "bias_n": p.c.n,
+    },
+    ("equinox", "LSTM"): lambda p: {
+        "weight_ih": cat(p.W, "ifgo"),
+        "weight_hh": cat(p.U, "ifgo"),
+        "bias": cat(p.s, "ifgo"),
+    },
+}
+
+
+def test_every_layout_is_written_out_by_hand() -> None:
+    assert {*BY_HAND} == {(layout, kind) for layout, kind in ALL if layout != "torch"}
+
+
+@pytest.mark.parametrize(("layout", "kind"), BY_HAND)
+def test_to_layout_by_hand(layout: str, kind: str) -> None:
+    state = without_b_hn(layout, kind, random_state(kind))
+    [[arrays]] = to_layout(layout, kind, state)
+    expected = BY_HAND[layout, kind](Blocks(kind, state))
+    assert set(arrays) == set(expected)
+    for name, array in expected.items():
+        assert np.array_equal(arrays[name], array), name
+        assert arrays[name].flags.c_contiguous
+
+
+@pytest.mark.parametrize(("layout", "kind"), ALL)
+@pytest.mark.parametrize(("num_layers", "bidirectional"), [(1, False), (3, False), (2, True)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_round_trips(
+    layout: str, kind: str, num_layers: int, bidirectional: bool, bias: bool
+) -> None:
+    state = random_state(kind, num_layers, bidirectional, bias)
+    state = without_b_hn(layout, kind, state)
+    layers = to_layout(layout, kind, state)
+    assert [len(d) for d in layers] == [2 if bidirectional and layout != "onnx" else 1] * num_layers
+    back = from_layout(layout, kind, layers, **needed(layout, kind))
+    biased = bias or LAYOUTS[layout][kind].always_biased
+    shapes = parameter_shapes(MODES[kind], I, H, num_layers, biased, bidirectional)
+    assert {name: array.shape for name, array in back.items()} == shapes
+    assert list(back) == list(shapes)
+    for name, array in back.items():
+        assert array.flags.c_contiguous
+        if name.startswith("weight"):
+            assert np.array_equal(array, state[name]), name
+        elif not bias:
+            assert not array.any()
+        elif layout in ("torch", "onnx") or (layout, kind) == ("keras", "GRU"):
+            assert np.array_equal(array, state[name]), name
+        elif name.startswith("bias_ih"):
+            b_ih, b_hh = state[name], state[name.replace("ih", "hh")]
+            kept = b_hh.copy()  # what stays in bias_hh: the candidate's part of a GRU
+            kept[: 2 * H if kind == "GRU" else None] = 0
+            assert np.array_equal(back[name.replace("ih", "hh")], kept), name
+            assert np.array_equal(array, b_ih + (b_hh - kept)), name
+    again = to_layout(layout, kind, back)
+    for there, here in zip(layers, again, strict=True):
+        for one, other in zip(there, here, strict=True):
+            assert set(one) == set(other)
+            assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def run(kind: str, state: Arrays, num_layers: int) -> NDArray[Any]:
+    rng = np.random.default_rng(1)
+    x, states = rng.standard_normal((L, N, I)), rng.standard_normal((2, 2 * num_layers, N, H))
+    hx = [(h, c) if kind == "LSTM" else (h,) for h, c in zip(*states, strict=True)]
+    layers = [
+        [
+            Weights(*(state[f"{name}_l{layer}{way}"] for name in Weights._fields[:4]))
+            for way in ("", "_reverse")
+        ]
+        for layer in range(num_layers)
+    ]
+    return run_network([STEPS[MODES[kind]]] * len(hx), x, hx, layers).output
+
+
+@pytest.mark.parametrize(("layout", "kind"), ALL)
+def test_there_and_back_is_the_same_network(layout: str, kind: str) -> None:
+    state = without_b_hn(layout, kind, random_state(kind, 2, True))
+    back = from_layout(layout, kind, to_layout(layout, kind, state), **needed(layout, kind))
+    assert np.abs(run(kind, state, 2) - run(kind, back, 2)).max() < 1e-12
+
+
+def test_values_need_not_be_numpy() -> None:
+    gru = nn.GRU(I, H)
+    [[arrays]] = to_layout("keras", "GRU", gru.state_dict())
+    assert arrays["kernel"].dtype == np.float32
+    lists = {name: array.tolist() for name, array in arrays.items()}
+    back = from_layout("keras", "GRU", [[{**lists}]])
+    assert np.array_equal(
+        back["weight_ih_l0"].astype("f"), gru.get_parameter("weight_ih_l0").detach().numpy()
+    )
+
+
+def test_none_is_an_absent_bias() -> None:
+    [[arrays]] = to_layout("equinox", "GRU", random_state("GRU", bias=False))
+    back = from_layout("equinox", "GRU", [[{**arrays, "bias": None, "bias_n": None}]])  # type: ignore[dict-item] # as Equinox has it
+    assert list(back) == ["weight_ih_l0", "weight_hh_l0"]
+
+
+def test_input_is_left_alone_and_not_shared() -> None:
+    state = random_state("GRU")
+    before = {name: array.copy() for name, array in state.items()}
+    layers = to_layout("torch", "GRU", state)
+    for array in layers[0][0].values():
+        array += 1
+    back = from_layout("torch", "GRU", layers)
+    for array in back.values():
+        array += 1
+    assert all(np.array_equal(state[name], before[name]) for name in state)
+    assert np.array_equal(layers[0][0]["weight_ih"], before["weight_ih_l0"] + 1)
+
+
+REFUSED_SETTINGS = [
+    ("keras", "GRU", {"reset_after": False}, "reset gate then comes before the product"),
+    ("keras", "GRU", {"recurrent_activation": "hard_sigmoid"}, "hard_sigmoid"),
+    ("keras", "LSTM", {"activation": "relu"}, "candidates then have another activation"),
+    ("onnx", "GRU", {"linear_before_reset": 0}, "reset gate then comes before the product"),
+    ("onnx", "LSTM", {"input_forget": 1}, "are then coupled"),
+    ("onnx", "LSTM", {"peepholes": True}, "see the cell state"),
+    ("onnx", "RNN", {"clip": 3.0}, "cut off"),
+    ("flax.linen", "RNN", {"residual": True}, "old state"),
+    ("flax.nnx", "RNN", {"residual": True}, "old state"),
+]
+
+
+@pytest.mark.parametrize(("layout", "kind", "settings", "why"), REFUSED_SETTINGS)
+def test_settings_of_another_network(
+    layout: str, kind: str, settings: dict[str, Any], why: str
+) -> None:
+    state = without_b_hn(layout, kind, random_state(kind))
+    [(name, value)] = settings.items()
+    match = f"{name} of .* should be .*, got {re.escape(repr(value))}: .*{why}"
+    with pytest.raises(ValueError, match=match):
+        to_layout(layout, kind, state, **settings)
+    layers = to_layout(layout, kind, state)
+    with pytest.raises(ValueError, match=match):
+        from_layout(layout, kind, layers, **{**needed(layout, kind), **settings})
+
+
+def test_a_gru_of_onnx_is_the_other_one_by_default() -> None:
+    layers = to_layout("onnx", "GRU", random_state("GRU"))
+    with pytest.raises(ValueError, match="linear_before_reset of ONNX GRU should be 1, got 0"):
+        from_layout("onnx", "GRU", layers)
+    assert from_layout("keras", "GRU", to_layout("keras", "GRU", random_state("GRU")))
+
+
+def test_bias_without_a_place() -> None:
+    state = random_state("GRU", 2, True)
+    state["bias_hh_l0"][2 * H :] = 0
+    match = "bias_hh_l0_reverse should be zero for the gate n, .* flax.nnx.GRUCell has no bias"
+    with pytest.raises(ValueError, match=match):
+        to_layout("flax.nnx", "GRU", state)
+
+
+def without(arrays: Arrays, part: str) -> Arrays:
+    return {name: array for name, array in arrays.items() if part not in name}
+
+
+LSTM = random_state("LSTM")
+DEEP = random_state("GRU", 2, True)
+EMPTY = {"weight_ih_l0": np.ones((0, 3)), "weight_hh_l0": np.ones((0, 0))}
+BAD_STATES: list[tuple[str, Any, type[Exception], str]] = [
+    ("LSTM", [1], TypeError, "state should be a mapping of names to arrays, got list"),
+    ("LSTM", {**LSTM, "bias_hh_l0": np.ones(16, "f")}, TypeError, "one .* dtype, got float32, flo"),
+    ("LSTM", {"weight_ih_l0": np.ones((4, 3), int)}, TypeError, "floating-point dtype, got int64"),
+    ("LSTM", {**LSTM, "weight_hr_l0": np.ones((2, 4))}, ValueError, "projection weight_hr_l0"),
+    ("LSTM", {}, RuntimeError, r"a matrix weight_ih_l0, got the names \[\]"),
+    ("LSTM", {**LSTM, "weight_hh_l0": np.ones(4)}, RuntimeError, r"weight_hh_l0, got shape \(4,\)"),
+    ("GRU", LSTM, RuntimeError, r"_l0 should have shape \(12, 3\), .*GRU, got \(16, 3\)"),
+    ("LSTM", {**LSTM, "x": np.ones(1)}, RuntimeError, r"missing: \[\], unexpected: \['x'\]"),
+    ("GRU", without(DEEP, "bias_hh_l1_reverse"), RuntimeError, "missing: .'"),
+    ("GRU", without(DEEP, "_l0_reverse"), RuntimeError, "unexpected: .'weig"),
+    ("RNN", EMPTY, ValueError, "hidden"),
+]  # fmt: skip # one a line
+
+
+@pytest.mark.parametrize(("kind", "state", "error", "match"), BAD_STATES)
+def test_bad_states(kind: str, state: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        to_layout("keras", kind, state)
+
+
+@pytest.mark.parametrize("way", [to_layout, from_layout])
+def test_bad_names(way: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match=r"layout should be one of \['torch', .*, got 'Keras'"):
+        way("Keras", "GRU", {})
+    with pytest.raises(ValueError, match=r"kind should be one of .*, got 'gru'"):
+        way("keras", "gru", {})
+    there = "equinox.nn.GRUCell and equinox.nn.LSTMCell; got 'RNN'"
+    with pytest.raises(ValueError, match=f"equinox has, which is {there}"):
+        way("equinox", "RNN", {})
+    match = "settings of keras.layers.LSTM should be among .*, got 'reset_after'"
+    with pytest.raises(TypeError, match=match):
+        way("keras", "LSTM", {}, reset_after=True)
+
+
+ONE = to_layout("keras", "GRU", random_state("GRU"))[0][0]
+TWO = to_layout("keras", "GRU", DEEP)
+ONNX = to_layout("onnx", "RNN", random_state("RNN", 1, True))[0][0]
+CELL = to_layout("flax.linen", "GRU", random_state("GRU"))[0][0]
+BAD_LAYERS: list[tuple[str, str, Any, type[Exception], str]] = [
+    ("keras", "GRU", [], RuntimeError, "at least one layer"),
+    ("keras", "GRU", [[]], RuntimeError, r"layers\[0\] should have 1 or 2 directions, got 0"),
+    ("keras", "GRU", [[ONE] * 3], RuntimeError, r"layers\[0\] .* 1 or 2 directions, got 3"),
+    ("keras", "GRU", [TWO[0], TWO[1][:1]], RuntimeError, r"layers\[1\] .* 2 directions, got 1"),
+    ("keras", "GRU", ONE, TypeError, r"layers\[0\]\[0\] should be a mapping .*, got str"),
+    ("keras", "GRU", [[{"kernel": ONE["kernel"]}]], RuntimeError, r"missing: \['recurrent_kernel'"),
+    ("keras", "GRU", [[{**ONE, "P": ONE["bias"]}]], RuntimeError, r"unexpected: \['P'\]"),
+    ("keras", "GRU", [[{**ONE, "kernel": np.ones(3)}]], RuntimeError, "'kernel'. should be a m"),
+    ("keras", "GRU", [[{**ONE, "kernel": ONE["kernel"].T}]], RuntimeError, r"12\), .*\(12, 3\)"),
+    ("keras", "GRU", [[{**ONE, "bias": ONE["bias"][0]}]], RuntimeError, r"=True, got \(12,\)"),
+    ("keras", "LSTM", [[ONE]], RuntimeError, r"\(3, 16\), as in keras.layers.LSTM, got \(3, 12\)"),
+    ("keras", "GRU", [TWO[0], TWO[0]], RuntimeError, r"layers\[1\].*\(8, 12\).*, got \(3, 12\)"),
+    ("keras", "GRU", [[{**ONE, "bias": ONE["bias"].astype("f")}]], TypeError, "one floating-point"),
+    ("keras", "GRU", [[ONE], [{k: v[..., :0] for k, v in ONE.items()}]], RuntimeError, "layers.1"),
+    ("onnx", "RNN", [[ONNX, ONNX]], RuntimeError, r"one mapping .* got 2 with the sizes \[2\]"),
+    ("onnx", "RNN", [[{**ONNX, "W": np.ones(())}]], RuntimeError, r"with the sizes \[0, 2\]"),
+    ("flax.linen", "GRU", [[without(CELL, "bias")]], RuntimeError, "hn.b"),
+]  # fmt: skip # one a line
+
+
+@pytest.mark.parametrize(("layout", "kind", "layers", "error", "match"), BAD_LAYERS)
+def test_bad_layers(
+    layout: str, kind: str, layers: Any, error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        from_layout(layout, kind, layers)
+
+
+def test_layers_of_different_dtypes() -> None:
+    layers = to_layout("keras", "RNN", random_state("RNN", 2))
+    layers[1] = [{name: array.astype("f") for name, array in layers[1][0].items()}]
+    with pytest.raises(TypeError, match=r"layers should have .* one floating-point dtype"):
+        from_layout("keras", "RNN", layers)
+
+
+def drawn(kind: str, *layouts: str) -> Figure:
+    return gate_layouts({name: LAYOUTS[name][kind] for name in layouts})
+
+
+def test_figure_says_what_it_shows() -> None:
+    figure = drawn("GRU", "onnx", "flax.nnx", "equinox")
+    assert figure.description == (
+        "onnx: rows z, r, n; bias_ih z, r, n; bias_hh z, r, n. "
+        "flax.nnx: columns r, z, n; bias_ih+bias_hh r, z; bias_ih n. "
+        "equinox: rows r, z, n; bias_ih+bias_hh r, z; bias_ih n; bias_hh n."
+    )
+    assert figure.body.count("<rect") == (3 + 6) + (3 + 3) + (3 + 4)
+    assert figure.height == 6 + 2 * 96  # two in a row
+
+
+def test_figure_separates_arrays() -> None:
+    apart, together = (drawn("LSTM", f"flax.{name}").body for name in ("nnx.LSTMCell", "nnx"))
+    assert apart.count('width="11.5"') == together.count('width="14.5"') == 4
+
+
+def test_figure_of_nothing() -> None:
+    with pytest.raises(ValueError, match="layouts: expected at least one, got none"):
+        gate_layouts({})
+
+
+# Files
+
+
+class FakeModel(SimpleNamespace):
+    def SerializeToString(self) -> bytes:  # noqa: N802 # its name in onnx
+        return pickle.dumps(self)
+
+
+@pytest.fixture
+def onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for the package onnx, whose models `nox -s porting` writes, reads and runs."""
+
+    def make_node(operator: str, inputs: list[str], outputs: list[str], **given: Any) -> Any:
+        encoded = {
+            name: value.encode()
+            if isinstance(value, str)
+            else [v.encode() if isinstance(v, str) else v for v in value]
+            if isinstance(value, list)
+            else value
+            for name, value in given.items()
+        }
+        attribute = [SimpleNamespace(name=name, value=value) for name, value in encoded.items()]
+        return SimpleNamespace(op_type=operator, input=inputs, output=outputs, attribute=attribute)
+
+    module: Any = ModuleType("onnx")
+    module.load_model_from_string = pickle.loads
+    module.checker = SimpleNamespace(check_model=lambda model, full_check: None)
+    module.helper = SimpleNamespace(
+        make_node=make_node,
+        get_attribute_value=lambda attribute: attribute.value,
+        make_tensor_value_info=lambda name, dtype, shape: (name, dtype, shape),
+        np_dtype_to_tensor_dtype=str,
+        make_graph=lambda nodes, name, inputs, outputs, stored: SimpleNamespace(
+            node=nodes, name=name, input=inputs, output=outputs, initializer=stored
+        ),
+        make_opsetid=lambda domain, version: (domain, version),
+        make_model=lambda graph, **given: FakeModel(graph=graph, **given),
+    )
+    module.numpy_helper = SimpleNamespace(
+        from_array=lambda array, name: SimpleNamespace(name=name, array=array),
+        to_array=lambda tensor: tensor.array,
+    )
+    monkeypatch.setitem(sys.modules, "onnx", module)
+
+
+@pytest.mark.usefixtures("onnx")
+def test_graph_of_one_layer() -> None:
+    layers = to_layout("onnx", "RNN", random_state("RNN", bias=False))
+    model = pickle.loads(onnx_bytes("RNN", layers, "relu"))
+    assert (model.opset_imports, model.ir_version) == ([("", 14)], 8)
+    assert model.graph.input == [
+        ("input", "float64", ["L", "N", I]),
+        ("lengths", "int32", ["N"]),
+        ("h_0", "float64", [1, "N", H]),
+    ]
+    assert model.graph.output == [
+        ("output", "float64", ["L", "N", H]),
+        ("h_n", "float64", [1, "N", H]),
+    ]
+    assert [(node.op_type, node.input, node.output) for node in model.graph.node] == [
+        ("Split", ["h_0", "one_each"], ["h_0_l0"]),
+        ("RNN", ["input", "W_l0", "R_l0", "", "lengths", "h_0_l0"], ["Y_l0", "h_n_l0"]),
+        ("Transpose", ["Y_l0"], ["Y_t_l0"]),
+        ("Reshape", ["Y_t_l0", "side_by_side"], ["output"]),
+        ("Concat", ["h_n_l0"], ["h_n"]),
+    ]
+    attributes = [{a.name: a.value for a in node.attribute} for node in model.graph.node]
+    assert attributes == [
+        {"axis": 0},
+        {"hidden_size": H, "direction": b"forward", "activations": [b"Relu"]},
+        {"perm": [0, 2, 1, 3]},
+        {},
+        {"axis": 0},
+    ]
+    stored = {tensor.name: tensor.array for tensor in model.graph.initializer}
+    assert stored.keys() == {"one_each", "side_by_side", "W_l0", "R_l0"}
+    assert stored["one_each"].tolist() == [1]
+    assert stored["side_by_side"].tolist() == [0, 0, -1]
+    assert np.array_equal(stored["R_l0"], layers[0][0]["R"])
+
+
+@pytest.mark.usefixtures("onnx")
+def test_graph_of_two_layers_and_directions() -> None:
+    layers = to_layout("onnx", "LSTM", random_state("LSTM", 2, True))
+    model = pickle.loads(onnx_bytes("LSTM", layers))
+    nodes = [(node.op_type, node.input, node.output) for node in model.graph.node]
+    assert nodes[:2] == [
+        ("Split", ["h_0", "one_each"], ["h_0_l0", "h_0_l1"]),
+        ("Split", ["c_0", "one_each"], ["c_0_l0", "c_0_l1"]),
+    ]
+    assert [node for node in nodes if node[0] == "LSTM"] == [
+        (
+            "LSTM",
+            [x, f"W_l{k}", f"R_l{k}", f"B_l{k}", "lengths", f"h_0_l{k}", f"c_0_l{k}"],
+            [f"Y_l{k}", f"h_n_l{k}", f"c_n_l{k}"],
+        )
+        for k, x in enumerate(["input", "output_l0"])
+    ]
+    assert nodes[-2:] == [
+        ("Concat", ["h_n_l0", "h_n_l1"], ["h_n"]),
+        ("Concat", ["c_n_l0", "c_n_l1"], ["c_n"]),
+    ]
+    stored = {tensor.name: tensor.array for tensor in model.graph.initializer}
+    assert stored["one_each"].tolist() == [2, 2]
+    for k, [arrays] in enumerate(layers):
+        for name, array in arrays.items():
+            assert np.array_equal(stored[f"{name}_l{k}"], array)
+    operator = next(node for node in model.graph.node if node.op_type == "LSTM")
+    assert {a.name: a.value for a in operator.attribute} == {
+        "hidden_size": H,
+        "direction": b"bidirectional",
+    }
+    assert model.graph.input[2] == ("h_0", "float64", [4, "N", H])
+    assert model.graph.output[0] == ("output", "float64", ["L", "N", 2 * H])
+
+
+@pytest.mark.usefixtures("onnx")
+@pytest.mark.parametrize("kind", GATES)
+@pytest.mark.parametrize(("num_layers", "bidirectional"), [(1, True), (3, False)])
+def test_onnx_round_trip(kind: str, num_layers: int, bidirectional: bool) -> None:
+    state = random_state(kind, num_layers, bidirectional)
+    nonlinearity = "relu" if kind == "RNN" else "tanh"
+    found = read_onnx(onnx_bytes(kind, to_layout("onnx", kind, state), nonlinearity))
+    assert (found.kind, found.nonlinearity) == (kind, nonlinearity)
+    back = from_layout("onnx", kind, found.layers, **found.settings)
+    assert all(np.array_equal(back[name], state[name]) for name in state)
+
+
+def change(kind: str, edit: Callable[[Any], object], num_layers: int = 2) -> bytes:
+    """Write a model and change its graph."""
+    layers = to_layout("onnx", kind, random_state(kind, num_layers))
+    model = pickle.loads(onnx_bytes(kind, layers))
+    edit(model.graph)
+    return pickle.dumps(model)
+
+
+def operators(graph: Any) -> list[Any]:
+    return [node for node in graph.node if node.op_type in GATES]
+
+
+def set_attribute(name: str, value: object, *which: int) -> Callable[[Any], None]:
+    def edit(graph: Any) -> None:
+        for k in which:
+            attributes = operators(graph)[k].attribute
+            attributes[:] = [a for a in attributes if a.name != name]
+            attributes.append(SimpleNamespace(name=name, value=value))
+
+    return edit
+
+
+def second_operator_on_the_input(graph: Any) -> None:
+    operators(graph)[1].input[0] = "input"
+
+
+def another_kind(graph: Any) -> None:
+    operators(graph)[1].op_type = "RNN"
+
+
+def something_between(graph: Any) -> None:
+    graph.node[[node.op_type for node in graph.node].index("Transpose")].op_type = "Relu"
+
+
+def weights_computed(graph: Any) -> None:
+    operators(graph)[1].input[2] = "computed"
+
+
+REFUSED_MODELS: list[tuple[str, Callable[[Any], None], str]] = [
+    ("GRU", another_kind, r"one kind, RNN, GRU or LSTM; got \['GRU', 'RNN'\]"),
+    ("GRU", lambda graph: graph.node.clear(), r"one kind, RNN, GRU or LSTM; got \[\]"),
+    ("GRU", second_operator_on_the_input, "should be a stack, .* number 1 of 2 is not"),
+    ("GRU", something_between, "should be a stack, .* number 1 of 2 is not"),
+    ("GRU", lambda graph: graph.node.reverse(), "should be a stack, .* number 0 of 2 is not"),
+    ("GRU", weights_computed, "R of GRU operator 1 should be stored in the model"),
+    ("GRU", set_attribute("direction", b"reverse", 0), "forward or bidirectional, got reverse"),
+    ("GRU", set_attribute("linear_before_reset", 0, 1), "should have the same attributes"),
+    ("GRU", set_attribute("activations", [b"Sigmoid", b"Relu"], 1), r"got \['Sigmoid', 'Relu'\]"),
+    ("RNN", set_attribute("activations", [b"Sigmoid"], 0), r"be \['Tanh'\], got \['Sigmoid'\]"),
+    ("RNN", set_attribute("activations", [b"Relu", b"Tanh"], 0), r"got \['Relu', 'Tanh'\]"),
+    ("RNN", set_attribute("activations", [b"Relu"], 0), "should have the same attributes"),
+]  # fmt: skip # one a line
+
+
+@pytest.mark.usefixtures("onnx")
+@pytest.mark.parametrize(("kind", "edit", "match"), REFUSED_MODELS)
+def test_refused_models(kind: str, edit: Callable[[Any], None], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        read_onnx(change(kind, edit))
+
+
+@pytest.mark.usefixtures("onnx")
+def test_settings_come_from_the_model() -> None:
+    found = read_onnx(change("GRU", set_attribute("linear_before_reset", 0, 0, 1)))
+    with pytest.raises(ValueError, match="linear_before_reset of ONNX GRU should be 1, got 0"):
+        from_layout("onnx", "GRU", found.layers, **found.settings)
+    default = read_onnx(change("GRU", lambda graph: operators(graph)[0].attribute.clear(), 1))
+    assert default.settings == {}
+    spelled_out = set_attribute("activations", [b"Sigmoid", b"Tanh", b"Tanh"], 0, 1)
+    assert read_onnx(change("LSTM", spelled_out)).settings == {}
+
+    def peepholes(graph: Any) -> None:
+        operators(graph)[0].input.append("P")
+
+    assert read_onnx(change("LSTM", peepholes, 1)).settings == {"peepholes": True}
+
+
+@pytest.mark.usefixtures("onnx")
+def test_no_model() -> None:
+    with pytest.raises(ValueError, match="should be an ONNX model: "):
+        read_onnx(b"")
+
+
+def save(path: Path, module: nn.Module, prefix: str = "") -> Path:
+    torch.save({prefix + name: value for name, value in module.state_dict().items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if "GRU" in LAYOUTS[layout]])
+def test_files_there_and_back(
+    layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gru = nn.GRU(I, H, 2, bidirectional=True)
+    gru.load_state_dict(
+        {
+            name: torch.from_numpy(array)
+            for name, array in without_b_hn(layout, "GRU", random_state("GRU", 2, True)).items()
+        }
+    )
+    there, file, back = save(tmp_path / "a.pt", gru), tmp_path / "a.npz", tmp_path / "b.pth"
+    assert main(["GRU", str(there), str(file), "--layout", layout]) == 0
+    assert main(["GRU", str(file), str(back), "--layout", layout, "--prefix", "rnn."]) == 0
+    said = capsys.readouterr()
+    sizes = "input_size=3, hidden_size=4, num_layers=2, bidirectional=True"
+    assert said.err == ""
+    assert said.out.startswith(f"{file}: {LAYOUTS[layout]['GRU'].module} with {sizes}")
+    assert said.out.endswith(f"{back}: torch.nn.GRU with {sizes}\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "a.pt", "b.pth"]
+    loaded = {
+        name.removeprefix("rnn."): value
+        for name, value in torch.load(back, weights_only=True).items()
+    }
+    expected = to_layout(layout, "GRU", gru.state_dict())
+    found = to_layout(layout, "GRU", loaded)
+    for ours, theirs in zip(found, expected, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert all(np.array_equal(one[name], other[name]) for name in other)
+
+
+def test_names_in_an_npz_file(tmp_path: Path) -> None:
+    gru = nn.GRU(I, H, 1, bidirectional=True)
+    file = tmp_path / "a.npz"
+    assert main(["GRU", str(save(tmp_path / "a.pt", gru)), str(file), "--layout", "keras"]) == 0
+    names = [f"{name}_l0{way}" for name in ("kernel", "recurrent_kernel", "bias")
+             for way in ("", "_reverse")]  # fmt: skip # as wide as the page
+    with np.load(file) as arrays:
+        assert {*arrays} == {*names, "reset_after", "activation", "recurrent_activation"}
+        assert arrays["reset_after"].item() is True
+        assert np.array_equal(
+            arrays["kernel_l0_reverse"][:, H : 2 * H],
+            gru.get_parameter("weight_ih_l0_reverse").detach().numpy()[:H].T,
+        )
+
+
+@pytest.mark.usefixtures("onnx")
+def test_onnx_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rnn = nn.RNN(I, H, nonlinearity="relu")
+    there, model, back = save(tmp_path / "a.pt", rnn), tmp_path / "a.onnx", tmp_path / "b.pt"
+    assert main(["RNN", str(there), str(model), "--nonlinearity", "relu"]) == 0
+    assert main(["RNN", str(model), str(back)]) == 0
+    assert capsys.readouterr().out.count("nonlinearity='relu'\n") == 2
+    rnn.load_state_dict(torch.load(back, weights_only=True))
+    assert main(["GRU", str(model), str(back)]) == 1
+    assert f"error: kind should be RNN, as in {model}, got GRU" in capsys.readouterr().err
+
+
+def test_onnx_files_need_onnx(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    there, model = save(tmp_path / "a.pt", nn.RNN(I, H)), tmp_path / "a.onnx"
+    assert main(["RNN", str(there), str(model)]) == 1
+    assert "error: an .onnx file needs the package onnx" in capsys.readouterr().err
+    assert not model.exists()
+    model.touch()
+    assert main(["RNN", str(model), str(there)]) == 1
+    assert "error: an .onnx file needs the package onnx" in capsys.readouterr().err
+
+
+def fails(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: object) -> str:
+    """Run a command line that must fail and must leave the folder as it is."""
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert main([str(argument) for argument in arguments]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    return said.err
+
+
+def test_pt_files_that_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = tmp_path / "a.pt", tmp_path / "b.npz"
+
+    def refused() -> str:
+        return fails(capsys, tmp_path, "GRU", source, target)
+
+    assert "No such file" in refused()
+    source.write_bytes(b"")
+    assert "refuses it" in refused()
+    source.write_bytes(b"no pickle")
+    assert "refuses it" in refused()
+    torch.save(nn.GRU(I, H), source)  # a module is code
+    assert "names and tensors, and nothing else; torch.load(weights_only=True)" in refused()
+    torch.save([1], source)
+    assert "got list" in refused()
+    torch.save({"weight_ih_l0": 1.0}, source)
+    assert "got float under the name 'weight_ih_l0'" in refused()
+    save(source, nn.GRU(I, H), "encoder.rnn.")
+    assert "--prefix should be one of ['encoder.rnn.']" in refused()
+    save(source, nn.LSTM(I, H))
+    assert "weight_ih_l0 should have shape (12, 3), as in torch.nn.GRU, got (16, 3)" in refused()
+    save(source, nn.GRU(I, H, dtype=torch.bfloat16))
+    assert "BFloat16" in refused()
+
+
+def test_npz_files_that_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = tmp_path / "a.npz", tmp_path / "b.pt"
+
+    def refused(layout: str = "keras") -> str:
+        return fails(capsys, tmp_path, "GRU", source, target, "--layout", layout)
+
+    source.write_bytes(b"no zip file")
+    assert "should be an .npz file" in refused()
+    np.savez(source, kernel_l0=np.array([{}]))
+    assert "allow_pickle=False" in refused()
+    np.savez(source, reset_after=True)
+    assert "at least one layer" in refused()
+    arrays = {f"{name}_l1": array for name, array in ONE.items()}
+    np.savez(source, **arrays)  # type: ignore[arg-type] # its third keyword is a flag
+    assert "layers[0] should have 1 or 2 directions, got 0" in refused()
+    arrays = {f"{name}_l0": array for name, array in ONE.items()}
+    np.savez(source, **arrays, reset_after=False)  # type: ignore[arg-type] # the same
+    assert "reset_after of keras.layers.GRU should be True, got False" in refused()
+    np.savez(source, **arrays)  # type: ignore[arg-type] # the same
+    assert "linear_before_reset of ONNX GRU should be 1, got 0" in refused("onnx")
+
+
+@pytest.mark.parametrize("failing", ["write_bytes", "replace"])
+def test_a_failing_write_leaves_nothing(
+    failing: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, target = save(tmp_path / "a.pt", nn.GRU(I, H)), tmp_path / "b.npz"
+    target.write_bytes(b"what was there")
+
+    def full(self: Path, data: bytes) -> None:
+        with self.open("wb") as file:
+            file.write(data[:10])
+        raise OSError("no space left on device")
+
+    def busy(source: Path, target: Path) -> None:
+        raise OSError("no space left on device")
+
+    if failing == "write_bytes":
+        monkeypatch.setattr(Path, "write_bytes", full)
+    else:
+        monkeypatch.setattr("os.replace", busy)
+    assert "no space left" in fails(capsys, tmp_path, "GRU", source, target)
+    assert target.read_bytes() == b"what was there"
+
+
+def test_arguments_that_make_no_sense(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["GRU", "a.pt", "a.h5"])
+    assert stopped.value.code == 2
+    assert "should end in one of ('.pt', '.pth', '.npz', '.onnx'), got 'a.h5'" in (
+        capsys.readouterr().err
+    )
+    monkeypatch.setattr("sys.argv", ["porting", "GRU", str(tmp_path / "a.pt"), "a.npz"])
+    monkeypatch.delitem(sys.modules, "unrolled.porting.__main__")
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("unrolled.porting", run_name="__main__", alter_sys=True)
+    assert stopped.value.code == 1

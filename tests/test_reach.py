@@ -1,0 +1,42 @@
+"""Whatever the package makes public can be reached from `unrolled`, after one import."""
+
+import inspect
+import pkgutil
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import unrolled
+
+MODULES = [
+    name
+    for _, name, _ in pkgutil.walk_packages(unrolled.__path__, "unrolled.")
+    if not name.rpartition(".")[2].startswith("_")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_functions_are_reached(name: str) -> None:
+    module = import_module(name)
+    for public in getattr(module, "__all__", []):
+        value = getattr(module, public)
+        if inspect.isfunction(value):
+            # Some functions hide the module of their own name, and are reached above it.
+            above = import_module(name.rpartition(".")[0])
+            there = value in (getattr(unrolled, public, None), getattr(above, public, None))
+            assert there or eval(f"{name}.{public}", {"unrolled": unrolled}) is value
+
+
+def test_a_module_is_imported_when_somebody_asks() -> None:
+    code = (
+        "import sys, unrolled; assert 'unrolled.porting' not in sys.modules; "
+        "unrolled.porting.to_layout; assert 'unrolled.porting' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_there_is_not() -> None:
+    with pytest.raises(AttributeError, match="module 'unrolled' has no attribute 'lstm'"):
+        _ = unrolled.lstm
