@@ -20,3 +20,9 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => {
   root.dataset.theme = theme;
 });
+
+// The side bar of the theme opens and closes a part by a button without a name.
+for (const summary of document.querySelectorAll(".bd-sidebar-primary summary")) {
+  const link = summary.closest("li")?.querySelector("a");
+  summary.setAttribute("aria-label", `Pages of ${link?.textContent.trim()}`);
+}
