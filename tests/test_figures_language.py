@@ -60,7 +60,7 @@ def test_streams_show_every_character_the_states_and_the_gradients() -> None:
     assert len(boxes) == 36
     right = max(float(node.attrib["x"]) + float(node.attrib["width"]) for node in boxes)
     assert right <= WIDTH
-    assert 'stream 2 reads "< & >\\n\'twas,"' in figure.description
+    assert 'stream 2 reads "< & >↵\'twas,"' in figure.description
 
 
 def bars(figure: Figure) -> dict[str, list[tuple[float, float]]]:
