@@ -87,7 +87,7 @@ def gate_blocks(module: nn.Module, kind: str) -> list[Block]:
         If `module` is not recurrent.
     ValueError
         If `kind` is none of the four, or if a parameter is not there because something computes
-        it, such as `torch.nn.utils.parametrizations.weight_norm`: writing into the result would be
+        it, such as weight normalisation: writing into the result would be
         lost.
 
     Notes
