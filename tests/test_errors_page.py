@@ -3,7 +3,6 @@
 import copy
 import io
 import re
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch.nn.utils.rnn import (
 )
 
 from unrolled.example import H_in, H_out, L, N
+from unrolled.source import message
 
 DOCS = Path(__file__).parent.parent / "docs"
 INDEX = (DOCS / "practice/errors.md").read_text("utf-8")
@@ -455,23 +455,12 @@ RAISED: list[tuple[str, str, Callable[[], object]]] = [
 ONCE = {"error-projection-onednn"}
 
 
-def message(call: Callable[[], object]) -> str:
-    """Give what a call raises, or what it warns of."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            call()
-        except Exception as error:
-            return f"{type(error).__name__}: {error}".replace("\x1b[1m", "").replace("\x1b[0m", "")
-    raise AssertionError("nothing was raised")
-
-
 @pytest.mark.parametrize(("anchor", "words", "call"), RAISED, ids=[each[0] for each in RAISED])
 def test_message_is_raised_and_has_its_entry(
     anchor: str, words: str, call: Callable[[], object]
 ) -> None:
     assert ENTRIES[anchor].title == words
-    said = message(call)
+    said = re.sub(r"\x1b\[\d+m", "", message(call))  # some are bold in a terminal
     assert words in said
     row, kind = INDEX_ROWS[anchor]
     assert kind == said.partition(":")[0]
@@ -540,11 +529,3 @@ def test_mistakes_are_measured_and_have_a_guard() -> None:
         measured, guard = entry.cells[:2]
         assert "compare(" in measured or "assert " in measured, anchor
         assert "assert" in guard, anchor
-
-
-def test_pages_define_the_same_helper() -> None:
-    helpers = [
-        re.findall(r"^def message\(call\):\n(?: .*\n|\n(?= ))*", page, re.MULTILINE)
-        for page in PAGES.values()
-    ]
-    assert all(helper == helpers[0] and len(helper) == 1 for helper in helpers)

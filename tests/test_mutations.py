@@ -517,7 +517,7 @@ MUTATIONS = {
     **mutations_of_each(
         "direct path of z left out",
         "bptt.py",
-        "                lib.add_times(to, _take(steps[t], rows), _take(keep[t], rows))\n",
+        "                lib.add_times(to, take(steps[t], rows), take(keep[t], rows))\n",
         "",
         BPTT,
         FAST,
@@ -525,7 +525,7 @@ MUTATIONS = {
     **mutations_of_each(
         "direct path of f left out",
         "bptt.py",
-        "                lib.add_times(to_c, _take(dc, rows), _take(keep[t], rows))\n",
+        "                lib.add_times(to_c, take(dc, rows), take(keep[t], rows))\n",
         "",
         BPTT,
         FAST,
@@ -533,7 +533,7 @@ MUTATIONS = {
     **mutations_of_each(
         "path through the gates of a GRU left out",
         "bptt.py",
-        "                lib.add_product(to, _take(side_by_side[t], rows), weights.weight_hh)\n",
+        "                lib.add_product(to, take(side_by_side[t], rows), weights.weight_hh)\n",
         "",
         BPTT,
         FAST,
@@ -541,7 +541,7 @@ MUTATIONS = {
     **mutations_of_each(
         "path through the gates of an LSTM left out",
         "bptt.py",
-        "                lib.add_product(to_h, _take(side_by_side[t], rows), weights.weight_hh)\n",
+        "                lib.add_product(to_h, take(side_by_side[t], rows), weights.weight_hh)\n",
         "",
         BPTT,
         FAST,

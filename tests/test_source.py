@@ -1,12 +1,14 @@
 import inspect
 import textwrap
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from unrolled.source import Quotation, quote
+from unrolled.bptt import rnn_slope
+from unrolled.source import Quotation, message, quote
 
 
 def lines_of_file(quotation: Quotation) -> str:
@@ -79,5 +81,36 @@ def test_lines_that_are_not_there() -> None:
 
 
 def test_function_of_somebody_else() -> None:
-    with pytest.raises(ValueError, match="function should be part of torch, got <function"):
+    with pytest.raises(
+        ValueError, match="function should be part of torch or unrolled, got <function"
+    ):
         quote(textwrap.dedent)
+
+
+def test_lines_of_this_package_have_no_permalink() -> None:
+    quotation = quote(rnn_slope, first="if nonlinearity", last="return")
+    assert quotation.path == "unrolled/bptt.py"
+    assert quotation.text.splitlines()[0] == 'if nonlinearity == "tanh":'
+    head, _, rest = quotation._repr_markdown_().partition(":\n\n")
+    first, last = quotation.first_line, quotation.last_line
+    assert head == f"`unrolled/bptt.py`, lines {first} to {last}"
+    assert rest == f"```python\n{quotation.text}\n```\n"
+    with pytest.raises(ValueError, match="should be of lines of PyTorch, got those of unrolled/b"):
+        _ = quotation.permalink
+
+
+def test_message_is_that_of_an_error_or_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert message(lambda: nn.GRU(10, -20)) == "ValueError: hidden_size must be greater than zero"
+    long = "word " * 40
+
+    def warn() -> None:
+        warnings.warn(f"one\n{long}\nthree\nfour\nfive", stacklevel=1)
+
+    assert message(warn) == f"UserWarning: one\n{long}\nthree\nfour\nfive"
+    error, *lines = capsys.readouterr().out.splitlines()
+    assert error == "ValueError: hidden_size must be greater than zero"
+    assert (lines[0], lines[-2:]) == ("UserWarning: one", ["three", "four"])
+    assert len(lines) == 6
+    assert max(map(len, lines)) <= 76
+    with pytest.raises(ValueError, match="call should raise an error or warn, got neither"):
+        message(lambda: None)

@@ -2,7 +2,8 @@
 
 Each module is one floor of the explanation and imports only from floors below it: `shapes`,
 `init`, `cells`, `scan`, `layers`, `in_place`, `bptt`, `fast`, `modules`, `summary`, `trace`,
-`schemes`, `porting`, `diagnose`, `language`; `figures`, `tasks` and `source` are for the pages.
+`files`, `schemes`, `porting`, `diagnose`, `language`; `figures`, `tasks` and `source` are for the
+pages.
 """
 
 from importlib import import_module
@@ -57,7 +58,7 @@ __all__ = [
     "uniform_parameters",
 ]
 
-_MODULES = frozenset(("figures", "language", "porting", "schemes", "source", "tasks"))
+_MODULES = frozenset(("figures", "files", "language", "porting", "schemes", "source", "tasks"))
 
 
 def __getattr__(name: str) -> Any:

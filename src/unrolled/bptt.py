@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from unrolled.cells import Array, check_kinds, check_shape, linear, sigmoid, tanh
-from unrolled.in_place import library
+from unrolled.in_place import library, take
 from unrolled.layers import STEPS, Weights, run_layer
 
 __all__ = [
@@ -447,7 +447,7 @@ def rnn_chain(
     add_product = library(h).add_product
     first, before = _accumulators(steps, order, truncate, first_needed)
     for start, part, stretch in order.stretches(len(steps), _width(steps)):
-        slopes = stretch.steps(rnn_slope(_take(h, part), nonlinearity))
+        slopes = stretch.steps(rnn_slope(take(h, part), nonlinearity))
         for t in reversed(range(start, start + len(slopes))):
             da = steps[t]  # (N, H_out), so far dh_t
             da *= slopes[t - start]
@@ -511,12 +511,12 @@ def gru_chain(
     by_gate, side_by_side = order.steps(gates), order.steps(from_h)
     first, before = _accumulators(steps, order, truncate, first_needed)
     for start, part, stretch in order.stretches(len(steps), 4 * _width(steps)):
-        slopes = stretch.steps(gru_slopes(*(_take(a, part) for a in (r, z, n, m, h))))
+        slopes = stretch.steps(gru_slopes(*(take(a, part) for a in (r, z, n, m, h))))
         for t in reversed(range(start, start + len(slopes))):
             lib.multiply(steps[t][:, None], slopes[t - start], out=by_gate[t])  # (N, 4, H_out)
             for to, rows in before[t]:
-                lib.add_times(to, _take(steps[t], rows), _take(keep[t], rows))
-                lib.add_product(to, _take(side_by_side[t], rows), weights.weight_hh)
+                lib.add_times(to, take(steps[t], rows), take(keep[t], rows))
+                lib.add_product(to, take(side_by_side[t], rows), weights.weight_hh)
     return Chained(from_h, (first,), n=grad_n)
 
 
@@ -577,7 +577,7 @@ def lstm_chain(
     first, before = _accumulators(steps, order, truncate, first_needed)
     first_c, before_c = _accumulators(cells, order, truncate, first_needed)
     for start, part, stretch in order.stretches(len(steps), 4 * _width(cells)):
-        every, every_c = lstm_slopes(*(_take(a, part) for a in (i, f, g, o, tanh_c, c)))
+        every, every_c = lstm_slopes(*(take(a, part) for a in (i, f, g, o, tanh_c, c)))
         slopes, slopes_o, slopes_c = map(
             stretch.steps, (every[..., :3, :], every[..., 3, :], every_c)
         )
@@ -589,8 +589,8 @@ def lstm_chain(
             lib.multiply(dc[:, None], slopes[t - start], out=ifg[t])  # (N, 3, hidden_size)
             lib.multiply(dh, slopes_o[t - start], out=output[t])
             for (to_h, rows), (to_c, _) in zip(before[t], before_c[t], strict=True):
-                lib.add_times(to_c, _take(dc, rows), _take(keep[t], rows))
-                lib.add_product(to_h, _take(side_by_side[t], rows), weights.weight_hh)
+                lib.add_times(to_c, take(dc, rows), take(keep[t], rows))
+                lib.add_product(to_h, take(side_by_side[t], rows), weights.weight_hh)
     weight_hr = None
     if weights.weight_hr is not None:
         weight_hr = _as_rows(grad_h).T @ _as_rows(o * tanh_c)  # (H_out, hidden_size)
@@ -1031,10 +1031,6 @@ def _width(steps: Sequence[Any]) -> int:
 
 def _part(a: Any, direction: int, directions: int) -> Any:
     return library(a).parts(a, directions)[direction]
-
-
-def _take(a: Any, part: slice | None) -> Any:
-    return a if part is None else a[part]
 
 
 def _total(states: Any, last: Any, like: Any, order: Order) -> Any:

@@ -21,7 +21,7 @@ from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 from unrolled.bptt import Order, Tape, backward_direction
 from unrolled.cells import Array, linear
-from unrolled.in_place import library
+from unrolled.in_place import library, take
 from unrolled.layers import STEPS, Results, State, Weights, run_direction
 
 __all__ = [
@@ -455,11 +455,11 @@ def gru_forward(
     r, z = lib.cut(rz, H_out)
     weight, bias = _transposed(weights.weight_hh, len(inputs)), weights.bias_hh
     for part in _pieces(order, dots, 3 * H_out):
-        projected = lib.linear(_take(inputs, part), weights.weight_ih, weights.bias_ih)
+        projected = lib.linear(take(inputs, part), weights.weight_ih, weights.bias_ih)
         _, n_x = lib.cut(projected, 2 * H_out)
         start = projected if bias is None else projected + bias  # (L, N, 3 * H_out)
         for state, start_t, n_x_t in zip(
-            *map(order.steps, (_take(states, part), start, n_x)), strict=True
+            *map(order.steps, (take(states, part), start, n_x)), strict=True
         ):
             affine(h, weight, start_t, gates)  # (N, 3 * H_out)
             sigmoid(rz)  # (N, 2 * H_out)
@@ -559,9 +559,9 @@ def lstm_forward(
     weight, bias = _transposed(weights.weight_hh, len(inputs)), _merged(weights)
     h, c = h_0, c_0
     for part in [None] if every else _pieces(order, dots, 4 * size):
-        gates = lib.linear(_take(inputs, part), weights.weight_ih, bias)  # (L, N, 4 * hidden_size)
+        gates = lib.linear(take(inputs, part), weights.weight_ih, bias)  # (L, N, 4 * hidden_size)
         i_f, (i, f, g, o) = gates[..., : 2 * size], lib.parts(gates, 4)
-        here = (_take(states, part), _take(cells, part), gates, i_f, i, f, g, o)
+        here = (take(states, part), take(cells, part), gates, i_f, i, f, g, o)
         for state, cell, gates_t, i_f_t, i_t, f_t, g_t, o_t, tanh_c in zip(
             *map(order.steps, here), tanh_steps, strict=False
         ):
@@ -594,10 +594,6 @@ FORWARD: dict[str, Callable[..., Forward[Any]]] = {
 
 def _merged(weights: Weights[Any]) -> Any:
     return None if weights.bias_ih is None else weights.bias_ih + weights.bias_hh
-
-
-def _take(a: Any, part: slice | None) -> Any:
-    return a if part is None else a[part]
 
 
 def _pieces(order: Order, dots: Sequence[int], width: int) -> list[slice | None]:
@@ -727,12 +723,12 @@ def _backward(
             entering = tuple([state[at] for state in states])
         before = tuple(
             [
-                None if first is None else order.before(_take(after, part), first)
+                None if first is None else order.before(take(after, part), first)
                 for after, first in zip(states, entering, strict=True)
             ]
         )
-        tape = Tape(_take(inputs, part), before, tuple([_take(gate, part) for gate in gates]))
-        grads = [None if grad is None else _take(grad, part) for grad in grad_states]
+        tape = Tape(take(inputs, part), before, tuple([take(gate, part) for gate in gates]))
+        grads = [None if grad is None else take(grad, part) for grad in grad_states]
         grad_x, grad_last, found = backward_direction(
             mode, tape, grads, grad_last, weights, order,
             input_needed=input_needed, first_needed=first_needed or not last,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
-__all__ = ["InNumPy", "InTorch", "library"]
+__all__ = ["InNumPy", "InTorch", "library", "take"]
 
 
 class InTorch:
@@ -356,3 +356,26 @@ def library(array: Any) -> Any:
     ('InNumPy', 'InTorch')
     """
     return InTorch if isinstance(array, Tensor) else InNumPy
+
+
+def take(a: Any, part: slice | None) -> Any:
+    """Cut a part from an array, a view.
+
+    Parameters
+    ----------
+    a : ndarray or Tensor
+        What to cut from, along the first dimension.
+    part : slice or None
+        What to cut; ``None`` is all.
+
+    Returns
+    -------
+    ndarray or Tensor
+        The part.
+
+    Examples
+    --------
+    >>> take(np.arange(4), slice(1, 3)), take(np.arange(2), None)
+    (array([1, 2]), array([0, 1]))
+    """
+    return a if part is None else a[part]

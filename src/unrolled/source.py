@@ -1,24 +1,28 @@
-"""Quote the installed PyTorch: its own lines, located by name, with a link that stays valid."""
+"""Quote the installed PyTorch: its lines, located by name, and its messages, as it raises them."""
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import torch
 
-__all__ = ["Quotation", "quote"]
+__all__ = ["Quotation", "message", "quote"]
 
 
 @dataclass(frozen=True)
 class Quotation:
     """Some consecutive lines of PyTorch's source; notebooks show them highlighted, with a link.
 
+    Lines of this package are shown with their file alone: the API has the rest of it.
+
     Attributes
     ----------
     path : str
-        File, relative to the root of PyTorch's repository.
+        File, relative to the root of PyTorch's repository, or to where this package lies.
     first_line, last_line : int
         Line numbers in that file.
     text : str
@@ -46,11 +50,22 @@ class Quotation:
         -------
         str
             A link to GitHub.
+
+        Raises
+        ------
+        ValueError
+            If the lines are of this package.
         """
+        if self._is_own:
+            raise ValueError(f"a permalink should be of lines of PyTorch, got those of {self.path}")
         return (
             f"https://github.com/pytorch/pytorch/blob/{torch.version.git_version}/{self.path}"
             f"#L{self.first_line}-L{self.last_line}"
         )
+
+    @property
+    def _is_own(self) -> bool:
+        return self.path.startswith("unrolled/")
 
     def __str__(self) -> str:
         """Show the lines alone."""
@@ -61,10 +76,11 @@ class Quotation:
         if self.last_line > self.first_line:
             lines = f"lines {self.first_line} to {self.last_line}"
         version = torch.__version__.partition("+")[0]  # without the build, such as +cpu
-        return (
-            f"PyTorch {version}, [`{self.path}`, {lines}]({self.permalink}):\n\n"
-            f"```{self.language}\n{self.text}\n```\n"
-        )
+        if self._is_own:
+            head = f"`{self.path}`, {lines}"
+        else:
+            head = f"PyTorch {version}, [`{self.path}`, {lines}]({self.permalink})"
+        return f"{head}:\n\n```{self.language}\n{self.text}\n```\n"
 
 
 def quote(
@@ -73,12 +89,12 @@ def quote(
     last: str | None = None,
     language: str = "python",
 ) -> Quotation:
-    """Quote a function of PyTorch, or some of its lines.
+    """Quote a function of PyTorch or of this package, or some of its lines.
 
     Parameters
     ----------
     function : callable
-        A Python function, method or class of the installed torch.
+        A Python function, method or class of the installed torch, or of this package.
     first : str, optional
         How the first line to quote begins, apart from indentation. The first line of `function`
         if left out.
@@ -96,7 +112,7 @@ def quote(
     Raises
     ------
     ValueError
-        If `function` is not part of torch, or no line begins like that: PyTorch has changed, and
+        If `function` is not part of either, or no line begins like that: PyTorch has changed, and
         what a page says about these lines has to be read again.
 
     Examples
@@ -106,19 +122,56 @@ def quote(
     for weight in self.parameters():
     """
     file = Path(inspect.getfile(function))
-    root = Path(torch.__file__).parent.parent
-    if not file.is_relative_to(root / "torch"):
-        raise ValueError(f"function should be part of torch, got {function!r}")
+    for package in (Path(torch.__file__).parent, Path(__file__).parent):
+        if file.is_relative_to(package):
+            break
+    else:
+        raise ValueError(f"function should be part of torch or unrolled, got {function!r}")
     lines, start = inspect.getsourcelines(function)
     begin = 0 if first is None else _find("first", first, lines, 0)
     end = len(lines) - 1 if last is None else _find("last", last, lines, begin)
     return Quotation(
-        path=file.relative_to(root).as_posix(),
+        path=file.relative_to(package.parent).as_posix(),
         first_line=start + begin,
         last_line=start + end,
         text=inspect.cleandoc("\n" + "".join(lines[begin : end + 1])),
         language=language,
     )
+
+
+def message(call: Callable[[], object]) -> str:
+    """Print the error or the warning that a call ends with, and return it.
+
+    Parameters
+    ----------
+    call : callable
+        Called without arguments; a warning ends it too.
+
+    Returns
+    -------
+    str
+        Type and text, of which four lines at most are printed.
+
+    Raises
+    ------
+    ValueError
+        If `call` raises nothing and warns of nothing.
+
+    Examples
+    --------
+    >>> said = message(lambda: torch.nn.GRU(10, -20))
+    ValueError: hidden_size must be greater than zero
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            call()
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            for line in text.splitlines()[:4]:
+                print(fill(line, 76))  # noqa: T201 # what a reader of the page looks for
+            return text
+    raise ValueError("call should raise an error or warn, got neither")
 
 
 def _find(argument: str, beginning: str, lines: list[str], start: int) -> int:

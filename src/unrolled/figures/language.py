@@ -84,8 +84,8 @@ def text_streams(rows: Sequence[str], L: int, caption: str = "") -> Figure:
     )
     kinds = ", ".join(f"chunk {n + 1}" for n in range(chunks))
     # A newline as it is drawn: read aloud, an escape is no better than on a page.
-    shown = [row.replace("\n", "↵") for row in rows]
-    listed = "; ".join(f"stream {n + 1} reads {row!r}" for n, row in enumerate(shown))
+    drawn = [row.replace("\n", "↵") for row in rows]
+    listed = "; ".join(f"stream {n + 1} reads {row!r}" for n, row in enumerate(drawn))
     return Figure(
         f"{len(rows)} streams in {chunks} chunks of {L} characters",
         f"{len(rows)} rows of characters below each other, cut into {kinds}: {listed}. In every "

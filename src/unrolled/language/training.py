@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
+from unrolled.files import write_whole
 from unrolled.language.data import Vocabulary, split, streams
 from unrolled.language.model import LanguageModel, bits_per_character
 
@@ -227,8 +228,7 @@ class Training:
         """Write a checkpoint: all that the rest of the run depends on.
 
         Whoever reads `path` finds the old file or the new one, whole, also if this process is
-        killed while it writes: the bytes go to a file beside it, ``<path>.part``, and that takes
-        the name once they are on the disk.
+        killed while it writes; see `unrolled.files.write_whole`.
 
         Parameters
         ----------
@@ -272,7 +272,7 @@ class Training:
         file = io.BytesIO()
         torch.save(contents, file)
         data = file.getvalue()
-        _write_whole(Path(path), _HEADER + hashlib.sha256(data).digest() + data)
+        write_whole(path, _HEADER + hashlib.sha256(data).digest() + data)
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str], text: str) -> "Training":
@@ -402,16 +402,6 @@ def _model(vocabulary: Vocabulary, settings: Settings) -> LanguageModel:
 def _digest(text: str) -> str:
     """Hash a text."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Replace a file in one go: at no moment does `path` name a part of it."""
-    part = path.with_name(path.name + ".part")  # beside it: a name cannot move between disks
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())  # else the new name may reach the disk before the bytes do
-    part.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any]:

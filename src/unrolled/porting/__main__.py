@@ -8,7 +8,6 @@ arguments that the other library has to be given, such as reset_after, by their 
 
 import argparse
 import io
-import os
 import pickle
 import re
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unrolled.files import write_whole
 from unrolled.porting import LAYOUTS, from_layout, to_layout
 from unrolled.porting.onnx_file import onnx_bytes, read_onnx
 from unrolled.shapes import parameter_name
@@ -184,7 +184,7 @@ def _write(options: argparse.Namespace, state: dict[str, NDArray[Any]], nonlinea
         import torch
 
         torch.save({options.prefix + k: torch.from_numpy(v) for k, v in state.items()}, buffer)
-    _replace(target, buffer.getvalue())
+    write_whole(target, buffer.getvalue())
     with_these = "".join(f", {name}={value!r}" for name, value in needed.items() if value)
     if kind == "RNN":
         with_these += f", nonlinearity={nonlinearity!r}"
@@ -192,17 +192,6 @@ def _write(options: argparse.Namespace, state: dict[str, NDArray[Any]], nonlinea
     sizes = f"input_size={H_in}, hidden_size={H_out}, num_layers={len(layers)}"
     sizes += f", bidirectional={'weight_ih_l0_reverse' in state}"
     return f"{target}: {entry.module} with {sizes}{with_these}\n"
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        part.write_bytes(data)
-        os.replace(part, target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 if __name__ == "__main__":
