@@ -139,13 +139,15 @@ def quote(
     )
 
 
-def message(call: Callable[[], object]) -> str:
+def message(call: Callable[..., object], *arguments: Any, **keywords: Any) -> str:
     """Print the error or the warning that a call ends with, and return it.
 
     Parameters
     ----------
     call : callable
-        Called without arguments; a warning ends it too.
+        What to call; a warning ends it too.
+    *arguments, **keywords
+        What to call it with.
 
     Returns
     -------
@@ -159,17 +161,17 @@ def message(call: Callable[[], object]) -> str:
 
     Examples
     --------
-    >>> said = message(lambda: torch.nn.GRU(10, -20))
+    >>> said = message(torch.nn.GRU, 10, -20)
     ValueError: hidden_size must be greater than zero
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            call()
+            call(*arguments, **keywords)
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             for line in text.splitlines()[:4]:
-                print(fill(line, 76))  # noqa: T201 # what a reader of the page looks for
+                print(fill(line, 76, break_on_hyphens=False))  # noqa: T201 # what a reader of the page looks for
             return text
     raise ValueError("call should raise an error or warn, got neither")
 
