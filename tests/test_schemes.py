@@ -268,7 +268,7 @@ INITIALISERS: dict[str, Any] = {
 @pytest.mark.parametrize("module", [nn.Linear(2, 3), nn.Sequential(nn.LSTM(2, 3)), "lstm"])
 def test_not_recurrent(initialise: Any, module: object) -> None:
     name = type(module).__name__
-    with pytest.raises(TypeError, match=f"module should be a recurrent module .*, got {name}"):
+    with pytest.raises(TypeError, match=f"module should be an RNN, GRU or LSTM .*, got {name}"):
         initialise(module)
 
 

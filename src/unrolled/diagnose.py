@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unrolled.cells import linear, relu, sigmoid, tanh
-from unrolled.layers import State, Weights, weights_of
+from unrolled.layers import State, Weights, mode_of, weights_of
 from unrolled.scan import scan
 from unrolled.shapes import GATES, Shape, num_directions
 
@@ -663,7 +663,7 @@ class _Network:
         if L is None:
             L = next(size for size in count(5) if size not in sizes | {N})
         return _Network(
-            mode=_mode(reference),
+            mode=mode_of(reference),
             cell=cell or module is None,
             batch_first=module is not None and module.batch_first and not cell,
             D=1 if module is None else num_directions(module.bidirectional),
@@ -929,22 +929,8 @@ def _first_weight(reference: nn.RNNBase | nn.RNNCellBase) -> Tensor:
     return weight
 
 
-def _mode(reference: nn.RNNBase | nn.RNNCellBase) -> str:
-    if isinstance(reference, nn.RNNBase):
-        return reference.mode
-    gates = len(reference.weight_ih) // reference.hidden_size
-    names = {3: "GRU", 4: "LSTM"}
-    return names.get(gates) or f"RNN_{str(reference.nonlinearity).upper()}"
-
-
 def _parameters(reference: nn.RNNBase | nn.RNNCellBase) -> list[list[Weights[Any]]]:
-    def to_array(parameter: Tensor) -> Values:
-        return parameter.detach().cpu().double().numpy()
-
-    if isinstance(reference, nn.RNNBase):
-        return weights_of(reference, to_array)
-    named = (getattr(reference, kind, None) for kind in Weights._fields)
-    return [[Weights(*(part if part is None else to_array(part) for part in named))]]
+    return weights_of(reference, lambda parameter: parameter.detach().cpu().double().numpy())
 
 
 def _own_parameters(

@@ -20,7 +20,16 @@ from unrolled.cells import ACTIVATIONS, Array, gru_formula, linear, lstm_formula
 from unrolled.scan import packed_scan, scan
 from unrolled.shapes import num_directions, parameter_name
 
-__all__ = ["STEPS", "Results", "Weights", "run_direction", "run_layer", "run_network", "weights_of"]
+__all__ = [
+    "STEPS",
+    "Results",
+    "Weights",
+    "mode_of",
+    "run_direction",
+    "run_layer",
+    "run_network",
+    "weights_of",
+]
 
 
 class Weights(NamedTuple, Generic[Array]):
@@ -311,15 +320,49 @@ def run_network(
     return Results(inputs, last, every)
 
 
+def mode_of(module: nn.Module) -> str:
+    """Name the recurrence of a module or a cell.
+
+    Parameters
+    ----------
+    module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM, or one of their cells
+        One of PyTorch's or ours.
+
+    Returns
+    -------
+    str
+        ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
+
+    Raises
+    ------
+    TypeError
+        If `module` is not recurrent.
+
+    Examples
+    --------
+    >>> mode_of(torch.nn.RNN(10, 20)), mode_of(torch.nn.GRUCell(10, 20))
+    ('RNN_TANH', 'GRU')
+    """
+    if isinstance(module, nn.RNNBase):
+        return module.mode
+    if isinstance(module, nn.RNNCellBase):
+        gates = len(module.weight_ih) // module.hidden_size
+        return {3: "GRU", 4: "LSTM"}.get(gates) or f"RNN_{str(module.nonlinearity).upper()}"
+    raise TypeError(
+        "module should be an RNN, GRU or LSTM or one of their cells, of torch.nn or unrolled, "
+        f"got {type(module).__name__}"
+    )
+
+
 def weights_of(
-    module: nn.RNNBase, convert: Callable[[Tensor], Any] | None = None
+    module: nn.RNNBase | nn.RNNCellBase, convert: Callable[[Tensor], Any] | None = None
 ) -> list[list[Weights[Any]]]:
     """Collect the parameters of a recurrent module by layer and direction.
 
     Parameters
     ----------
-    module : torch.nn.RNN, torch.nn.GRU or torch.nn.LSTM
-        One of PyTorch's or ours.
+    module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM, or one of their cells
+        One of PyTorch's or ours; a cell is one layer in one direction.
     convert : callable, optional
         Applied to each parameter, for example ``lambda p: p.detach().numpy()``.
 
@@ -334,15 +377,21 @@ def weights_of(
     >>> len(layers), len(layers[0]), layers[1][0].weight_ih.shape
     (2, 2, torch.Size([80, 40]))
     """
-    D = num_directions(module.bidirectional)
 
-    def collect(layer: int, direction: int) -> Weights[Any]:
-        named = [getattr(module, parameter_name(kind, layer, direction), None)
-                 for kind in Weights._fields]  # fmt: skip # as wide as the page
+    def collect(names: Sequence[str]) -> Weights[Any]:
+        named = [getattr(module, name, None) for name in names]
         return Weights(*(p if p is None or convert is None else convert(p) for p in named))
 
-    return [[collect(layer, direction) for direction in range(D)]
-            for layer in range(module.num_layers)]  # fmt: skip # the same
+    kinds = Weights._fields
+    if isinstance(module, nn.RNNCellBase):
+        return [[collect(kinds)]]
+    return [
+        [
+            collect([parameter_name(kind, layer, direction) for kind in kinds])
+            for direction in range(num_directions(module.bidirectional))
+        ]
+        for layer in range(module.num_layers)
+    ]
 
 
 def _where(mask: Any, new: Any, old: Any) -> Any:

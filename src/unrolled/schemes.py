@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from unrolled.cell_modules import GRUCell, LSTMCell, RNNCell
+from unrolled.layers import mode_of
 from unrolled.shapes import GATES, num_directions, parameter_name, real_hidden_size
 
 __all__ = [
@@ -31,14 +31,6 @@ __all__ = [
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 _KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-_CELLS: dict[type[nn.Module], str] = {
-    nn.LSTMCell: "LSTM",
-    LSTMCell: "LSTM",
-    nn.GRUCell: "GRU",
-    GRUCell: "GRU",
-    nn.RNNCell: "RNN",
-    RNNCell: "RNN",
-}
 _KEEPS = {"LSTM": "f", "GRU": "z"}  # the gate that is 1 where the old state stays
 
 
@@ -104,8 +96,7 @@ def gate_blocks(module: nn.Module, kind: str) -> list[Block]:
     """
     if kind not in _KINDS:
         raise ValueError(f"kind should be one of {', '.join(map(repr, _KINDS))}, got {kind!r}")
-    mode = _mode(module)
-    gates = GATES["RNN_TANH" if mode == "RNN" else mode]
+    gates = GATES[mode_of(module)]
     names = [kind]  # of a cell
     if isinstance(module, nn.RNNBase):
         names = [
@@ -298,7 +289,7 @@ def chrono_(module: ModuleT, longest: float, generator: torch.Generator | None =
     for bias_ih, bias_hh in keeps:
         bias_ih.uniform_(1, float(longest) - 1, generator=generator).log_()
         bias_hh.zero_()
-    if _mode(module) == "LSTM":
+    if mode_of(module) == "LSTM":
         for (bias_ih, bias_hh), (keep, _) in zip(_bias_pairs(module, "i"), keeps, strict=True):
             bias_ih.copy_(-keep)
             bias_hh.zero_()
@@ -339,7 +330,7 @@ def identity_(module: ModuleT, scale: float = 1.0) -> ModuleT:
     True
     """
     _check_number("scale", scale)
-    if _mode(module) != "RNN":
+    if not mode_of(module).startswith("RNN"):
         raise ValueError(f"identity_ is for a plain RNN with relu, got {type(module).__name__}")
     if module.nonlinearity != "relu":
         raise ValueError(f"nonlinearity should be 'relu', got {module.nonlinearity!r}")
@@ -426,19 +417,6 @@ class LearnedState(nn.Module):
         return h_0 if self.c_0 is None else (h_0, for_all(self.c_0))
 
 
-def _mode(module: nn.Module) -> str:
-    """Name the kind of recurrence: RNN, GRU or LSTM."""
-    if isinstance(module, nn.RNNBase):
-        return "RNN" if module.mode.startswith("RNN") else module.mode
-    for cell, mode in _CELLS.items():
-        if isinstance(module, cell):
-            return mode
-    raise TypeError(
-        "module should be a recurrent module of torch.nn or unrolled, such as torch.nn.LSTM, "
-        f"got {type(module).__name__}"
-    )
-
-
 def _check_number(name: str, value: object) -> None:
     if not isinstance(value, numbers.Real):
         raise TypeError(f"{name} should be a number, got {type(value).__name__}")
@@ -451,7 +429,7 @@ def _fill(module: ModuleT, kind: str, initialise: Callable[[Tensor], object]) ->
 
 
 def _keeping_gate(module: nn.Module, function: str) -> str:
-    mode = _mode(module)
+    mode = mode_of(module)
     if mode not in _KEEPS:
         raise ValueError(f"{function} is for an LSTM or a GRU, got {type(module).__name__}")
     return _KEEPS[mode]

@@ -5,12 +5,11 @@ All of it follows from shapes, so that nothing is run and parameters may live on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
-from unrolled.layers import Weights, weights_of
+from unrolled.layers import mode_of, weights_of
 from unrolled.shapes import Shape
 
 __all__ = ["Parameter", "Product", "Summary", "summary"]
@@ -198,21 +197,10 @@ def summary(module: nn.Module) -> Summary:
     together, for a sequence                              1,300
     states of a sequence: h_n (1, 5) and c_n (1, 20), 100 bytes
     """
-    if isinstance(module, nn.RNNBase):
-        groups = [group for directions in weights_of(module) for group in directions]
-        is_lstm = module.mode == "LSTM"
-        lead: Shape = (len(groups),)
-        h, c = (groups[0].weight_hh.shape[1], module.hidden_size)
-    elif isinstance(module, nn.RNNCellBase):
-        own: list[Any] = [getattr(module, name) for name in ("weight_ih", "weight_hh")]
-        groups, lead = [Weights(*own)], ()
-        h = c = module.hidden_size
-        is_lstm = len(own[1]) == 4 * h
-    else:
-        raise TypeError(
-            "module should be an RNN, GRU or LSTM or one of their cells, of torch.nn or unrolled, "
-            f"got {type(module).__name__}"
-        )
+    mode = mode_of(module)
+    assert isinstance(module, nn.RNNBase | nn.RNNCellBase)
+    groups = [group for directions in weights_of(module) for group in directions]
+    lead = (len(groups),) if isinstance(module, nn.RNNBase) else ()
     names = {id(tensor): name for name, tensor in module.state_dict(keep_vars=True).items()}
     weights = [
         weight
@@ -220,7 +208,9 @@ def summary(module: nn.Module) -> Summary:
         for weight in (group.weight_ih, group.weight_hh, group.weight_hr)
         if weight is not None
     ]
-    widths = {"h_n": h, "c_n": c} if is_lstm else {"h_n": h}
+    widths = {"h_n": groups[0].weight_hh.shape[1]}
+    if mode == "LSTM":
+        widths["c_n"] = module.hidden_size
     states = tuple((name, (*lead, width)) for name, width in widths.items())
     numbers = sum(len(groups) * width for width in widths.values())
     return Summary(
