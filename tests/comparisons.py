@@ -5,16 +5,20 @@ pass. `test_mutations` shows that each of them notices a mistake.
 """
 
 import ast
+import importlib
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 # its name everywhere
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -1044,3 +1048,81 @@ class _Rows(ast.NodeTransformer):
 def _value(expression: str, names: dict[str, Any]) -> Any:
     tree = ast.fix_missing_locations(_Rows().visit(ast.parse(expression, mode="eval")))
     return eval(compile(tree, expression, "eval"), names)
+
+
+def scheme_differences(package: Any) -> Iterator[str]:
+    """Compare what the initialisers leave in each gate with what they promise."""
+    schemes = importlib.import_module(f"{package.__name__}.schemes")
+    H_in, H_out, longest = 10, 20, 50
+    for kind, gate, others in (("LSTM", 1, (0, 2, 3)), ("GRU", 1, (0, 2))):
+        torch.manual_seed(0)
+        module = getattr(torch.nn, kind)(H_in, H_out, bidirectional=True, dtype=torch.float64)
+        untouched = {n: p.detach().clone() for n, p in module.named_parameters()}
+        schemes.orthogonal_(module)
+        schemes.xavier_uniform_(module)
+        schemes.forget_bias_(module, 3.0)
+        for suffix in ("l0", "l0_reverse"):
+            named = {n: getattr(module, f"{n}_{suffix}").detach() for n in Weights._fields[:4]}
+            for block in named["weight_hh"].split(H_out):
+                if not torch.allclose(block @ block.T, torch.eye(H_out).double()):
+                    yield f"{kind}, {suffix}: a block of weight_hh is not orthogonal"
+            bound = math.sqrt(6 / (H_in + H_out))
+            for block in named["weight_ih"].split(H_out):
+                if not 0.9 * bound < block.abs().max() <= bound:
+                    yield f"{kind}, {suffix}: a block of weight_ih has another bound"
+            total = (named["bias_ih"] + named["bias_hh"]).split(H_out)
+            if not torch.equal(total[gate], torch.full_like(total[gate], 3)):
+                yield f"{kind}, {suffix}: the gate that keeps has a bias of {total[gate][0]}"
+            before = untouched[f"bias_ih_{suffix}"] + untouched[f"bias_hh_{suffix}"]
+            for other in others:
+                if not torch.equal(total[other], before.split(H_out)[other]):
+                    yield f"{kind}, {suffix}: the bias of another gate has changed"
+    lstm = schemes.chrono_(torch.nn.LSTM(H_in, 400, dtype=torch.float64), longest)
+    i, f, _, _ = (lstm.bias_ih_l0 + lstm.bias_hh_l0).detach().chunk(4)
+    lengths = 1 / (1 - f.sigmoid())  # how long a gate with this bias keeps something
+    if not (torch.equal(i, -f) and lengths.min() >= 2 and longest - 2 < lengths.max() <= longest):
+        yield f"chrono_ gives lengths from {lengths.min()} to {lengths.max()}"
+    rnn = schemes.identity_(torch.nn.RNN(H_in, H_out, nonlinearity="relu"), 0.5)
+    if not torch.equal(rnn.weight_hh_l0, torch.eye(H_out) / 2) or rnn.bias_hh_l0.any():
+        yield "identity_ does not leave half of the state"
+
+
+def diagnose_differences(package: Any) -> Iterator[str]:
+    """See that a right GRU and an LSTM are found right, and known mistakes found as such."""
+    torch.manual_seed(0)
+    gru, lstm = torch.nn.GRU(10, 20), torch.nn.LSTM(10, 20)
+    swapped = torch.nn.GRU(10, 20)
+    swapped.load_state_dict(gru.state_dict())
+    for parameter in swapped.parameters():
+        r, z, n = parameter.detach().chunk(3)
+        parameter.data = torch.cat([z, r, n])
+
+    def by_hand(x: Tensor, hx: Tensor, old_first: bool, before: bool) -> tuple[Tensor, Tensor]:
+        weight_ih, weight_hh, bias_ih, bias_hh = gru.parameters()
+        h, states = hx[0], []
+        for x_t in x:
+            from_x = F.linear(x_t, weight_ih, bias_ih).chunk(3, 1)
+            from_h = F.linear(h, weight_hh, bias_hh).chunk(3, 1)
+            r, z = (torch.sigmoid(from_x[g] + from_h[g]) for g in (0, 1))
+            m = r * from_h[2]
+            if before:
+                m = F.linear(r * h, weight_hh[40:], bias_hh[40:])
+            n = torch.tanh(from_x[2] + m)
+            h = (1 - z) * h + z * n if old_first else (1 - z) * n + z * h
+            states.append(h)
+        return torch.stack(states), h[None]
+
+    expected = {
+        (False, False): (),
+        (True, False): ("z and 1 - z exchanged",),
+        (False, True): ("reset before the product",),
+    }
+    for (old_first, before), names in expected.items():
+        found = package.diagnose(partial(by_hand, old_first=old_first, before=before), gru).names
+        if found != names:
+            yield f"old_first={old_first}, before={before}: {found}"
+    if package.diagnose(lstm, lstm).verdict != "equal":
+        yield "an LSTM differs from itself"
+    found = package.diagnose(lambda x, hx: swapped(x, hx), gru).names
+    if len(found) != 1 or "z r n" not in found[0]:
+        yield f"gates in another order: {found}"

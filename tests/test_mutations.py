@@ -43,7 +43,9 @@ BPTT = comparisons.bptt_differences
 FAST = comparisons.fast_differences
 RUNGS = comparisons.rung_differences
 CHECKS = [RNN, GRU, LSTM, CELL, HAND, SHAPES, INIT, TRACE, MASK, STATES, STEPS, REFUSALS]
-CHECKS += [BPTT, FAST, RUNGS]
+SCHEMES = comparisons.scheme_differences
+DIAGNOSE = comparisons.diagnose_differences
+CHECKS += [BPTT, FAST, RUNGS, SCHEMES, DIAGNOSE]
 
 LINEAR = "activation(linear(h, weight_hh, bias_hh) + x_projected)"
 TRANSPOSE = LINEAR.replace("weight_hh,", "weight_hh.T,")
@@ -1055,6 +1057,34 @@ MUTATIONS = {
     ),
     **mutations_of_each(
         "torch sums columns", "in_place.py", "torch.sum(a, 0)", "torch.sum(a, 0) * 2", BPTT, FAST
+    ),
+    "the bias of the wrong gate": Mutation("schemes.py", '"LSTM": "f"', '"LSTM": "i"', SCHEMES),
+    "lengths without their logarithm": Mutation(
+        "schemes.py", "generator=generator).log_()", "generator=generator)", SCHEMES
+    ),
+    "lengths up to twice the longest": Mutation(
+        "schemes.py", "float(longest) - 1", "2 * float(longest)", SCHEMES
+    ),
+    "the input gate open as long as the other": Mutation(
+        "schemes.py", "copy_(-keep)", "copy_(keep)", SCHEMES
+    ),
+    "gates of another recurrence": Mutation(
+        "schemes.py", "gates = GATES[mode_of(module)]", "gates = GATES['RNN_TANH']", SCHEMES
+    ),
+    "an update gate that always keeps": Mutation(
+        "diagnose.py", 'z if recipe.update == "keeps" else 1 - z', "z", DIAGNOSE
+    ),
+    "a reset before the product without its bias": Mutation(
+        "diagnose.py", "None if bias_hh is None else bias_hh[rows]", "None", DIAGNOSE
+    ),
+    "gates always in PyTorch's order": Mutation(
+        "diagnose.py",
+        "[recipe.gates.index(gate) for gate in GATES[mode]]",
+        "list(range(3))",
+        DIAGNOSE,
+    ),
+    "a cause need not reproduce anything": Mutation(
+        "diagnose.py", "if _off(case.measured, wanted) > limit:", "if False:", DIAGNOSE
     ),
 }
 
