@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 import unrolled
-from unrolled.diagnose import MISTAKES, Diagnosis, diagnose
+from unrolled._diagnose import MISTAKES, Diagnosis, diagnose
 
 Candidate: TypeAlias = Callable[..., Any]
 Write: TypeAlias = Callable[[Any], Candidate]

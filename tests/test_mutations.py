@@ -196,11 +196,11 @@ MUTATIONS = {
         *(RNN, GRU, LSTM),
     ),
     **mutations_of_each(
-        "state not fed back", "scan.py", CARRY, NOT_CARRIED, RNN, GRU, LSTM, HAND, MASK, STATES
+        "state not fed back", "_scan.py", CARRY, NOT_CARRIED, RNN, GRU, LSTM, HAND, MASK, STATES
     ),
     **mutations_of_each(
         "reverse direction not in the order of time",
-        "scan.py",
+        "_scan.py",
         "if reverse:\n        states.reverse()\n    return states, state",
         "return states, state",
         *(RNN, GRU, LSTM),
@@ -332,10 +332,10 @@ MUTATIONS = {
         LSTM,
     ),
     "packed sequences end in another order": Mutation(
-        "scan.py", "torch.cat(parts[::-1])", "torch.cat(parts)", RNN
+        "_scan.py", "torch.cat(parts[::-1])", "torch.cat(parts)", RNN
     ),
     "packed sequences begin with others' states": Mutation(
-        "scan.py", "initial[rows : len(x)]", "initial[: len(x) - rows]", RNN
+        "_scan.py", "initial[rows : len(x)]", "initial[: len(x) - rows]", RNN
     ),
     "layers above get one direction": Mutation(
         "shapes.py",
@@ -373,29 +373,29 @@ MUTATIONS = {
         "init.py", "_MANTISSA_BITS = 24", "_MANTISSA_BITS = 23", INIT
     ),
     "trace reads the reverse direction forward": Mutation(
-        "trace.py", "(1 if self._direction else -1)", "(-1)", TRACE
+        "_trace.py", "(1 if self._direction else -1)", "(-1)", TRACE
     ),
     "trace does not restore the generator": Mutation(
-        "trace.py", "torch.set_rng_state(before)", "pass", TRACE
+        "_trace.py", "torch.set_rng_state(before)", "pass", TRACE
     ),
     "trace records the product for the sum": Mutation(
-        "trace.py",
+        "_trace.py",
         'self._write("sum", total, result,',
         'self._write("sum", total, product,',
         TRACE,
     ),
-    "trace names the gates in another order": Mutation("trace.py", '"ifgo"', '"figo"', TRACE),
+    "trace names the gates in another order": Mutation("_trace.py", '"ifgo"', '"figo"', TRACE),
     "trace exchanges r and z": Mutation(
-        "trace.py", 'gate("r", "rz", 0)', 'gate("r", "rz", 1)', TRACE
+        "_trace.py", 'gate("r", "rz", 0)', 'gate("r", "rz", 1)', TRACE
     ),
     "trace names another cell state": Mutation(
-        "trace.py",
+        "_trace.py",
         'self._sources["c"] = self._state_source("c", rows)',
         'self._sources["c"] = self._state_source("h", rows)',
         TRACE,
     ),
     "trace leaves the projection out": Mutation(
-        "trace.py", '"h_full" if projected', '"h" if projected', TRACE
+        "_trace.py", '"h_full" if projected', '"h" if projected', TRACE
     ),
     # The backward pass by hand
     **mutations_of_each(
@@ -1072,19 +1072,19 @@ MUTATIONS = {
         "schemes.py", "gates = GATES[mode_of(module)]", "gates = GATES['RNN_TANH']", SCHEMES
     ),
     "an update gate that always keeps": Mutation(
-        "diagnose.py", 'z if recipe.update == "keeps" else 1 - z', "z", DIAGNOSE
+        "_diagnose.py", 'z if recipe.update == "keeps" else 1 - z', "z", DIAGNOSE
     ),
     "a reset before the product without its bias": Mutation(
-        "diagnose.py", "None if bias_hh is None else bias_hh[rows]", "None", DIAGNOSE
+        "_diagnose.py", "None if bias_hh is None else bias_hh[rows]", "None", DIAGNOSE
     ),
     "gates always in PyTorch's order": Mutation(
-        "diagnose.py",
+        "_diagnose.py",
         "[recipe.gates.index(gate) for gate in GATES[mode]]",
         "list(range(3))",
         DIAGNOSE,
     ),
     "a cause need not reproduce anything": Mutation(
-        "diagnose.py", "if _off(case.measured, wanted) > limit:", "if False:", DIAGNOSE
+        "_diagnose.py", "if _off(case.measured, wanted) > limit:", "if False:", DIAGNOSE
     ),
 }
 
@@ -1094,13 +1094,15 @@ def copied(folder: Path, change: Mutation | None = None) -> Iterator[ModuleType]
     """Import a copy of the package, changed in one place, under another name."""
     name = folder.name
     folder.mkdir()
-    for file in SOURCE.glob("*.py"):
+    for file in SOURCE.rglob("*.py"):
+        path = file.relative_to(SOURCE)
         text = file.read_text(encoding="utf-8")
-        if change is not None and change.file == file.name:
-            assert text.count(change.original) == 1, f"{change.original!r} in {file.name}"
+        if change is not None and change.file == path.as_posix():
+            assert text.count(change.original) == 1, f"{change.original!r} in {path}"
             text = text.replace(change.original, change.mutated)
-        text = re.sub(r"^(from|import) unrolled\b", rf"\1 {name}", text, flags=re.MULTILINE)
-        (folder / file.name).write_text(text, encoding="utf-8")
+        text = re.sub(r"^( *)(from|import) unrolled\b", rf"\1\2 {name}", text, flags=re.MULTILINE)
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(
         name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )

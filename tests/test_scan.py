@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from unrolled.scan import packed_scan, scan
+from unrolled._scan import packed_scan, scan
 
 
 def step(x: str, state: str) -> str:

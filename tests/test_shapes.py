@@ -1,4 +1,5 @@
 import math
+import re
 import warnings
 from collections.abc import Callable
 from itertools import product
@@ -285,3 +286,21 @@ def test_what_torch_accepts_is_accepted(keywords: dict[str, Any]) -> None:
     arguments.pop("dropout", None)
     expected = {name: tuple(p.shape) for name, p in module.named_parameters()}
     assert shapes.parameter_shapes(**arguments) == expected
+
+
+@pytest.mark.parametrize("layer", [0, 1, 10, 101])
+@pytest.mark.parametrize("direction", [0, 1])
+@pytest.mark.parametrize("kind", ["weight_ih", "bias_hh", "weight_hr", "kernel", "a_l3", "_l0"])
+def test_a_name_is_parsed_into_its_place(kind: str, layer: int, direction: int) -> None:
+    name = shapes.parameter_name(kind, layer, direction)
+    assert shapes.parse_parameter_name(name) == (kind, layer, direction)
+
+
+@pytest.mark.parametrize(
+    "name", ["weight_hh", "weight_hh_l", "_l0", "weight_hh_l00", "weight_hh_l-1", "weight_hh_l٣",
+             "weight_hh_l0_revers", "weight_hh_l0_reverse_", "weight_hh_l0\n", ""]
+)  # fmt: skip # a table
+def test_a_name_without_a_place_is_refused(name: str) -> None:
+    message = f"^name should end in a place such as _l0 or _l0_reverse, got {re.escape(repr(name))}"
+    with pytest.raises(ValueError, match=message):
+        shapes.parse_parameter_name(name)

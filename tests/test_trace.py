@@ -13,7 +13,7 @@ from tests.comparisons import TRACED, Configuration, record_differences, trace_d
 from tests.strategies import FEWER, configurations
 from tests.test_modules import REFUSED_BY_MODULES
 from tests.test_shapes import exception_of
-from unrolled.trace import Record, Trace
+from unrolled._trace import Record, Trace
 
 N, L, H_in, H_out = 3, 5, 10, 20
 

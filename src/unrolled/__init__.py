@@ -1,68 +1,103 @@
 """PyTorch's recurrent module, taken apart and put back together.
 
-Each module is one floor of the explanation and imports only from floors below it: `shapes`,
-`init`, `cells`, `scan`, `layers`, `in_place`, `bptt`, `fast`, `modules`, `summary`, `trace`,
-`files`, `schemes`, `porting`, `diagnose`, `language`; `figures`, `tasks` and `source` are for the
-pages.
+Each module is one floor of the explanation, and imports only from floors below it. `FLOORS` names
+them from the lowest to the highest; a name with an underscore is a module behind a function of the
+same name, or one that other modules share.
+
+What is imported here is loaded when it is first used, so that the floors that need no PyTorch work
+without it.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from unrolled.bptt import gru_backward, lstm_backward, rnn_backward
-from unrolled.cell_modules import GRUCell, LSTMCell, RNNCell
-from unrolled.cells import (
-    gru_cell,
-    gru_step,
-    linear,
-    lstm_cell,
-    lstm_step,
-    rnn_cell,
-    rnn_step,
-    sigmoid,
+if TYPE_CHECKING:
+    from unrolled._diagnose import MISTAKES as MISTAKES
+    from unrolled._diagnose import Diagnosis as Diagnosis
+    from unrolled._diagnose import Explanation as Explanation
+    from unrolled._diagnose import Mistake as Mistake
+    from unrolled._diagnose import Recipe as Recipe
+    from unrolled._diagnose import diagnose as diagnose
+    from unrolled._scan import packed_scan as packed_scan
+    from unrolled._scan import scan as scan
+    from unrolled._summary import Summary as Summary
+    from unrolled._summary import summary as summary
+    from unrolled._trace import Record as Record
+    from unrolled._trace import Trace as Trace
+    from unrolled._trace import trace as trace
+    from unrolled.bptt import gru_backward as gru_backward
+    from unrolled.bptt import lstm_backward as lstm_backward
+    from unrolled.bptt import rnn_backward as rnn_backward
+    from unrolled.cell_modules import GRUCell as GRUCell
+    from unrolled.cell_modules import LSTMCell as LSTMCell
+    from unrolled.cell_modules import RNNCell as RNNCell
+    from unrolled.cells import gru_cell as gru_cell
+    from unrolled.cells import gru_step as gru_step
+    from unrolled.cells import linear as linear
+    from unrolled.cells import lstm_cell as lstm_cell
+    from unrolled.cells import lstm_step as lstm_step
+    from unrolled.cells import rnn_cell as rnn_cell
+    from unrolled.cells import rnn_step as rnn_step
+    from unrolled.cells import sigmoid as sigmoid
+    from unrolled.init import uniform_bound as uniform_bound
+    from unrolled.init import uniform_parameters as uniform_parameters
+    from unrolled.modules import GRU as GRU
+    from unrolled.modules import LSTM as LSTM
+    from unrolled.modules import RNN as RNN
+    from unrolled.shapes import parameter_count as parameter_count
+    from unrolled.shapes import parameter_shapes as parameter_shapes
+
+FLOORS = (
+    "shapes",
+    "init",
+    "in_place",
+    "cells",
+    "_scan",
+    "layers",
+    "bptt",
+    "fast",
+    "modules",
+    "cell_modules",
+    "_summary",
+    "_trace",
+    "files",
+    "schemes",
+    "porting",
+    "_diagnose",
 )
-from unrolled.diagnose import diagnose
-from unrolled.init import uniform_bound, uniform_parameters
-from unrolled.modules import GRU, LSTM, RNN
-from unrolled.scan import packed_scan, scan
-from unrolled.shapes import parameter_count, parameter_shapes
-from unrolled.summary import summary
-from unrolled.trace import trace
+"""The modules of the package, from the lowest floor to the highest."""
 
-__all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "GRUCell",
-    "LSTMCell",
-    "RNNCell",
-    "diagnose",
-    "gru_backward",
-    "gru_cell",
-    "gru_step",
-    "linear",
-    "lstm_backward",
-    "lstm_cell",
-    "lstm_step",
-    "packed_scan",
-    "parameter_count",
-    "parameter_shapes",
-    "rnn_backward",
-    "rnn_cell",
-    "rnn_step",
-    "scan",
-    "sigmoid",
-    "summary",
-    "trace",
-    "uniform_bound",
-    "uniform_parameters",
-]
+_NAMES = {
+    "shapes": ("parameter_count", "parameter_shapes"),
+    "init": ("uniform_bound", "uniform_parameters"),
+    "cells": (
+        *("linear", "sigmoid", "rnn_step", "gru_step", "lstm_step"),
+        *("rnn_cell", "gru_cell", "lstm_cell"),
+    ),
+    "_scan": ("scan", "packed_scan"),
+    "bptt": ("rnn_backward", "gru_backward", "lstm_backward"),
+    "modules": ("RNN", "GRU", "LSTM"),
+    "cell_modules": ("RNNCell", "GRUCell", "LSTMCell"),
+    "_summary": ("summary", "Summary"),
+    "_trace": ("trace", "Trace", "Record"),
+    "_diagnose": ("diagnose", "Diagnosis", "Explanation", "MISTAKES", "Mistake", "Recipe"),
+}
+_HOME = {name: floor for floor, names in _NAMES.items() for name in names}
 
-_MODULES = frozenset(("figures", "files", "language", "porting", "schemes", "source", "tasks"))
+__all__ = sorted(_HOME)  # one list of the names, by floor, is enough
 
 
 def __getattr__(name: str) -> Any:
-    """Import a floor that not everybody needs when somebody asks for it."""
-    if name in _MODULES:
-        return import_module(f"unrolled.{name}")
-    raise AttributeError(f"module 'unrolled' has no attribute {name!r}")
+    """Load a floor when somebody asks for it, or for something of it."""
+    if name in FLOORS:
+        return import_module(f"{__name__}.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value  # asked once
+    return value
+
+
+def __dir__() -> list[str]:
+    """Name what can be asked for."""
+    return sorted({*globals(), *__all__, *FLOORS})

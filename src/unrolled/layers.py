@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
+from unrolled._scan import packed_scan, scan
 from unrolled.cells import ACTIVATIONS, Array, gru_formula, linear, lstm_formula, rnn_formula
-from unrolled.scan import packed_scan, scan
 from unrolled.shapes import num_directions, parameter_name
 
 __all__ = [

@@ -10,6 +10,7 @@ Sizes, as on every page: ``L`` time steps, ``N`` sequences in a batch, ``H_in`` 
 import math
 import numbers
 import operator
+import re
 from typing import TypeAlias
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "parameter_count",
     "parameter_name",
     "parameter_shapes",
+    "parse_parameter_name",
     "real_hidden_size",
 ]
 
@@ -186,6 +188,43 @@ def parameter_name(kind: str, layer: int, direction: int = 0) -> str:
     ('weight_hh_l0', 'bias_ih_l1_reverse')
     """
     return f"{kind}_l{layer}" + ("_reverse" if direction else "")
+
+
+_NAME = re.compile(r"(.+)_l(0|[1-9][0-9]*)(_reverse)?", re.DOTALL)
+
+
+def parse_parameter_name(name: str) -> tuple[str, int, int]:
+    """Take a name apart again: the inverse of `parameter_name`.
+
+    Parameters
+    ----------
+    name : str
+        Name of a parameter, such as ``"weight_hh_l0"``.
+
+    Returns
+    -------
+    kind : str
+        What stands before the place, such as ``"weight_hh"``.
+    layer : int
+        Which layer, from 0.
+    direction : int
+        0 runs forward in time, 1 backward.
+
+    Raises
+    ------
+    ValueError
+        If `name` does not end in a place.
+
+    Examples
+    --------
+    >>> parse_parameter_name("weight_hh_l0"), parse_parameter_name("bias_ih_l1_reverse")
+    (('weight_hh', 0, 0), ('bias_ih', 1, 1))
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ValueError(f"name should end in a place such as _l0 or _l0_reverse, got {name!r}")
+    kind, layer, reverse = found.groups()
+    return kind, int(layer), 1 if reverse else 0
 
 
 def parameter_shapes(

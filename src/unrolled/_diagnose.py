@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unrolled._scan import scan
 from unrolled.cells import linear, relu, sigmoid, tanh
 from unrolled.layers import State, Weights, mode_of, weights_of
-from unrolled.scan import scan
 from unrolled.shapes import GATES, Shape, num_directions
 
 __all__ = ["MISTAKES", "Diagnosis", "Explanation", "Mistake", "Recipe", "diagnose"]
