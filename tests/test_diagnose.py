@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from itertools import permutations
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 import unrolled
-from unrolled._diagnose import MISTAKES, Diagnosis, diagnose
+from unrolled._diagnose import MISTAKES, Diagnosis, Mistake, diagnose
+from unrolled._diagnose.mistakes import FACTS
 
 Candidate: TypeAlias = Callable[..., Any]
 Write: TypeAlias = Callable[[Any], Candidate]
@@ -1333,11 +1333,13 @@ def test_every_order_of_the_gates_is_told_from_the_others(mode: str) -> None:
         assert diagnosis.names == (() if right else (f"gates read as {' '.join(order)}",))
 
 
-def test_the_table_points_to_sections_of_the_site() -> None:
-    docs = Path(__file__).parents[1] / "docs"
-    for mistake in MISTAKES:
-        page = (docs / f"{mistake.page}.md").read_text("utf-8")
-        assert f"\n({mistake.section})=\n" in page
+def test_every_fact_is_needed_by_a_mistake() -> None:
+    assert set().union(*(mistake.needs for mistake in MISTAKES)) == FACTS.keys()
+
+
+def test_a_need_that_is_no_fact_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"needs of 'a' should be among .*, got \['GRUs'\]"):
+        Mistake("a", "b", {"reset": "before"}, frozenset({"GRU", "GRUs"}))
 
 
 MODULES: list[dict[str, Any]] = [
@@ -1543,10 +1545,11 @@ hx not used
   The first step starts from zeros, whatever hx is.
   off from the reference by up to                     {diagnosis.difference:.2g}
   off from the reference with this change by up to    {explanation.remaining:.2g}
-  read module/states, states
 
 clues
-{chr(10).join(f"- {clue}" for clue in diagnosis.clues)}"""
+{chr(10).join(f"- {clue}" for clue in diagnosis.clues)}
+
+"Where is my mistake?" in the documentation says where each is explained."""
     )
     assert diagnosis.clues[-1] == "From states of zero everything is right."
     assert "explained by two known mistakes" in str(

@@ -1072,19 +1072,19 @@ MUTATIONS = {
         "schemes.py", "gates = GATES[mode_of(module)]", "gates = GATES['RNN_TANH']", SCHEMES
     ),
     "an update gate that always keeps": Mutation(
-        "_diagnose/__init__.py", 'z if recipe.update == "keeps" else 1 - z', "z", DIAGNOSE
+        "_diagnose/recipe.py", 'z if recipe.update == "keeps" else 1 - z', "z", DIAGNOSE
     ),
     "a reset before the product without its bias": Mutation(
-        "_diagnose/__init__.py", "None if bias_hh is None else bias_hh[rows]", "None", DIAGNOSE
+        "_diagnose/recipe.py", "None if bias_hh is None else bias_hh[rows]", "None", DIAGNOSE
     ),
     "gates always in PyTorch's order": Mutation(
-        "_diagnose/__init__.py",
+        "_diagnose/recipe.py",
         "[recipe.gates.index(gate) for gate in GATES[mode]]",
         "list(range(3))",
         DIAGNOSE,
     ),
     "a cause need not reproduce anything": Mutation(
-        "_diagnose/__init__.py", "if _off(case.measured, wanted) > limit:", "if False:", DIAGNOSE
+        "_diagnose/__init__.py", "if off(case.measured, wanted) > limit:", "if False:", DIAGNOSE
     ),
 }
 

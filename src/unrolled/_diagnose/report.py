@@ -1,0 +1,163 @@
+"""What was found, and the text that says so."""
+
+import textwrap
+from dataclasses import dataclass
+
+import torch
+
+from unrolled._diagnose.mistakes import Mistake
+
+__all__ = ["Diagnosis", "Explanation"]
+
+_READ_ON = '"Where is my mistake?" in the documentation says where each is explained.'
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One or two mistakes that give the numbers of the candidate.
+
+    Attributes
+    ----------
+    mistakes : tuple of Mistake
+        One, or two that are needed together.
+    difference : float
+        Largest difference between candidate and reference, on fresh inputs.
+    remaining : float
+        Largest difference between the candidate and the reference with these mistakes, on the
+        same inputs.
+
+    Examples
+    --------
+    >>> from unrolled import MISTAKES
+    >>> str(Explanation(MISTAKES[:1], 0.5, 1e-16)).splitlines()[0]
+    'weight_hh not transposed'
+    """
+
+    mistakes: tuple[Mistake, ...]
+    difference: float
+    remaining: float
+
+    @property
+    def name(self) -> str:
+        """Name the mistakes.
+
+        Returns
+        -------
+        str
+            Their names, joined by ``" + "``.
+        """
+        return " + ".join(mistake.name for mistake in self.mistakes)
+
+    def __str__(self) -> str:
+        """Say what it is, and the evidence."""
+        lines = [self.name]
+        for mistake in self.mistakes:
+            lines += textwrap.wrap(mistake.says, 74, initial_indent="  ", subsequent_indent="  ")
+        lines += [
+            f"  off from the reference by up to                     {self.difference:.2g}",
+            f"  off from the reference with this change by up to    {self.remaining:.2g}",
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What `diagnose` finds; ``print`` shows it as a report.
+
+    Attributes
+    ----------
+    verdict : {"equal", "rounding", "explained", "unexplained"}
+        Equal up to the rounding of the dtype; up to that of float32 although the candidate was
+        given float64; different, as known mistakes are; or different in another way.
+    candidate, reference : str
+        What was compared.
+    compared : tuple of str
+        The results, such as ``"output"`` and ``"h_n"``.
+    sizes : dict of str to int
+        ``L`` (not for a cell), ``N``, ``H_in`` and ``H_out``.
+    dtype : torch.dtype
+        In which the candidate ran.
+    difference : float
+        Largest difference between candidate and reference, on fresh inputs.
+    allowed : float
+        The difference, relative to the largest number if that is more than 1, up to which two
+        results count as equal.
+    explanations : tuple of Explanation
+        All single mistakes that explain the difference; if there is none, all pairs, among which
+        TF32 is not.
+    clues : tuple of str
+        Where the results differ, and where they do not.
+    invisible : tuple of str
+        Known mistakes that the comparison could not see, because with these parameters they change
+        nothing.
+    notes : tuple of str
+        What else is worth knowing.
+
+    Examples
+    --------
+    >>> import unrolled
+    >>> rnn = torch.nn.RNN(10, 20)
+    >>> diagnosis = unrolled.diagnose(lambda x: rnn(x)[0].flip(0), rnn)
+    >>> diagnosis.verdict, diagnosis.names
+    ('explained', ('output in reverse order',))
+    """
+
+    verdict: str
+    candidate: str
+    reference: str
+    compared: tuple[str, ...]
+    sizes: dict[str, int]
+    dtype: torch.dtype
+    difference: float
+    allowed: float
+    explanations: tuple[Explanation, ...] = ()
+    clues: tuple[str, ...] = ()
+    invisible: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name the explanations.
+
+        Returns
+        -------
+        tuple of str
+            One name for each.
+        """
+        return tuple(explanation.name for explanation in self.explanations)
+
+    def __str__(self) -> str:
+        """Write the report."""
+        sizes = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
+        dtype = str(self.dtype).removeprefix("torch.")
+        lines = [
+            f"candidate  {self.candidate}",
+            f"reference  {self.reference}",
+            f"compared   {', '.join(self.compared)} in {dtype}, {sizes}",
+            f"verdict    {self._sentence()}",
+        ]
+        for explanation in self.explanations:
+            lines += ["", str(explanation)]
+        several = ", ".join(self.invisible)
+        hidden = [f"With these parameters nothing would show of: {several}."] * bool(several)
+        for title, entries in (("clues", self.clues), ("notes", (*self.notes, *hidden))):
+            if entries:
+                lines += ["", title]
+            for entry in entries:
+                lines += textwrap.wrap(
+                    entry, 74, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False
+                )
+        if self.explanations:
+            lines += ["", _READ_ON]
+        return "\n".join(lines)
+
+    def _sentence(self) -> str:
+        if self.verdict == "equal":
+            return f"equal, up to {self.difference:.2g}"
+        if self.verdict == "rounding":
+            return f"equal up to the rounding of float32: off by up to {self.difference:.2g}"
+        if self.verdict == "unexplained":
+            return f"off by up to {self.difference:.2g}; no known mistake, nor two, explain it"
+        count = len(self.explanations)
+        what = ("one known mistake", "two known mistakes")[len(self.explanations[0].mistakes) - 1]
+        return f"explained by {what}" + (f", and {count - 1} more explain it" * (count > 1))
