@@ -749,6 +749,11 @@ def test_npz_files_that_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "reset_after of keras.layers.GRU should be True, got False" in refused()
     np.savez(source, **arrays)  # type: ignore[arg-type] # the same
     assert "linear_before_reset of ONNX GRU should be 1, got 0" in refused("onnx")
+    np.savez(source, **arrays, kernel_l01=arrays["kernel_l0"])  # type: ignore[arg-type] # the same
+    shape = arrays["kernel_l0"].shape
+    assert f"end in a place such as _l0 or _l0_reverse, got 'kernel_l01' with shape {shape}" in (
+        refused()
+    )
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])

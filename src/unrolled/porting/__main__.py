@@ -9,7 +9,6 @@ arguments that the other library has to be given, such as reset_after, by their 
 import argparse
 import io
 import pickle
-import re
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -22,13 +21,12 @@ from numpy.typing import NDArray
 from unrolled.files import write_whole
 from unrolled.porting import LAYOUTS, from_layout, to_layout
 from unrolled.porting.onnx_file import onnx_bytes, read_onnx
-from unrolled.shapes import parameter_name
+from unrolled.shapes import parameter_name, parse_parameter_name
 
 __all__ = ["main"]
 
 _TORCH = (".pt", ".pth")
 _SUFFIXES = (*_TORCH, ".npz", ".onnx")
-_NAME = re.compile(r"(.+)_l(\d+)(_reverse)?")
 _FAILURES = (  # what reading, converting and writing raise for a bad file
     ImportError,
     OSError,
@@ -135,7 +133,7 @@ def _read_torch(source: Path, prefix: str) -> dict[str, NDArray[Any]]:
     for name, value in tensors.items():
         if not isinstance(value, torch.Tensor):
             raise ValueError(f"{refused}; got {type(value).__name__} under the name {name!r}")
-    last = "weight_ih_l0"
+    last = parameter_name("weight_ih", 0)
     if prefix + last not in tensors:
         there = [str(name).removesuffix(last) for name in saved if str(name).endswith(last)]
         raise ValueError(f"--prefix should be one of {there} for {source}, got {prefix!r}")
@@ -149,12 +147,14 @@ def _read_npz(source: Path) -> tuple[list[list[dict[str, NDArray[Any]]]], dict[s
         if not zipfile.is_zipfile(file):  # NumPy would take it for a pickle
             raise ValueError(f"{source} should be an .npz file")
         for name, array in np.load(file, allow_pickle=False).items():
-            match = _NAME.fullmatch(name)
-            if match:
-                place = int(match[2]), int(match[3] is not None)
-                parts.setdefault(place, {})[match[1]] = array
-            else:
+            try:
+                kind, layer, direction = parse_parameter_name(name)
+            except ValueError as error:  # then it is a setting
+                if array.size != 1:
+                    raise ValueError(f"{error} with shape {array.shape} in {source}") from None
                 settings[name] = array.item()
+            else:
+                parts.setdefault((layer, direction), {})[kind] = array
     layers = 1 + max((layer for layer, _ in parts), default=-1)
     return [
         [parts[layer, direction] for direction in (0, 1) if (layer, direction) in parts]
@@ -188,9 +188,9 @@ def _write(options: argparse.Namespace, state: dict[str, NDArray[Any]], nonlinea
     with_these = "".join(f", {name}={value!r}" for name, value in needed.items() if value)
     if kind == "RNN":
         with_these += f", nonlinearity={nonlinearity!r}"
-    H_in, H_out = state["weight_ih_l0"].shape[1], state["weight_hh_l0"].shape[1]
+    H_in, H_out = (state[parameter_name(of, 0)].shape[1] for of in ("weight_ih", "weight_hh"))
     sizes = f"input_size={H_in}, hidden_size={H_out}, num_layers={len(layers)}"
-    sizes += f", bidirectional={'weight_ih_l0_reverse' in state}"
+    sizes += f", bidirectional={parameter_name('weight_ih', 0, 1) in state}"
     return f"{target}: {entry.module} with {sizes}{with_these}\n"
 
 

@@ -6,6 +6,7 @@ library by name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,6 +19,7 @@ from unrolled.shapes import (
     num_directions,
     parameter_name,
     parameter_shapes,
+    parse_parameter_name,
 )
 
 __all__ = ["LAYOUTS", "Layout", "Setting", "from_layout", "to_layout"]
@@ -484,26 +486,37 @@ def _check_names(argument: str, arrays: Mapping[str, object], expected: Sequence
         )
 
 
+def _places(state: Arrays) -> list[tuple[str, int, int]]:
+    """Take the names apart that end in a place; the others are none of a module's parameters."""
+    places = []
+    for name in state:
+        with suppress(ValueError):
+            places.append(parse_parameter_name(name))
+    return places
+
+
 def _check_state(kind: str, state: Arrays) -> tuple[int, int]:
     """Check that these are the parameters of one module; give its layers and directions."""
-    projections = [name for name in state if name.startswith("weight_hr")]
-    if projections:
-        raise ValueError(
-            f"proj_size should be 0, got the projection {projections[0]}: of the libraries here "
-            "only PyTorch has one"
-        )
-    for name in ("weight_ih_l0", "weight_hh_l0"):
+    places = _places(state)
+    for of, layer, direction in places:
+        if of == "weight_hr":
+            raise ValueError(
+                f"proj_size should be 0, got the projection {parameter_name(of, layer, direction)}:"
+                " of the libraries here only PyTorch has one"
+            )
+    weight_ih, weight_hh = parameter_name("weight_ih", 0), parameter_name("weight_hh", 0)
+    for name in (weight_ih, weight_hh):
         if name not in state or state[name].ndim != 2:
             got = f"shape {state[name].shape}" if name in state else f"the names {list(state)}"
             raise RuntimeError(f"state should have a matrix {name}, got {got}")
-    forward = [name for name in state if name.startswith("weight_ih_l") and "_reverse" not in name]
-    bidirectional = "weight_ih_l0_reverse" in state
+    num_layers = sum(of == "weight_ih" and direction == 0 for of, _, direction in places)
+    bidirectional = ("weight_ih", 0, 1) in places
     expected = parameter_shapes(
         _MODES[kind],
-        input_size=state["weight_ih_l0"].shape[1],
-        hidden_size=state["weight_hh_l0"].shape[1],
-        num_layers=len(forward),
-        bias="bias_ih_l0" in state,
+        input_size=state[weight_ih].shape[1],
+        hidden_size=state[weight_hh].shape[1],
+        num_layers=num_layers,
+        bias=("bias_ih", 0, 0) in places,
         bidirectional=bidirectional,
     )
     _check_names("state", state, list(expected))
@@ -512,7 +525,7 @@ def _check_state(kind: str, state: Arrays) -> tuple[int, int]:
             raise RuntimeError(
                 f"{name} should have shape {shape}, as in torch.nn.{kind}, got {state[name].shape}"
             )
-    return len(forward), num_directions(bidirectional)
+    return num_layers, num_directions(bidirectional)
 
 
 def _split(kind: str, state: Arrays, layer: int, direction: int) -> dict[tuple[str, str], Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unrolled.porting.layouts import LAYOUTS
+from unrolled.shapes import parameter_name
 
 __all__ = ["FromOnnx", "onnx_bytes", "read_onnx"]
 
@@ -101,8 +102,8 @@ def onnx_bytes(
     ]
     x = "input"
     for k, [arrays] in enumerate(layers):
-        constants |= {f"{name}_l{k}": array for name, array in arrays.items()}
-        given = [f"{name}_l{k}" if name in arrays else "" for name in "WRB"]
+        constants |= {parameter_name(name, k): array for name, array in arrays.items()}
+        given = [parameter_name(name, k) if name in arrays else "" for name in "WRB"]
         initial = [f"{s}_0_l{k}" for s in states]
         final = [f"{s}_n_l{k}" for s in states]
         below, x = x, "output" if k == len(layers) - 1 else f"output_l{k}"
