@@ -333,7 +333,7 @@ def test_bad_names(way: Callable[..., object]) -> None:
         way("Keras", "GRU", {})
     with pytest.raises(ValueError, match=r"kind should be one of .*, got 'gru'"):
         way("keras", "gru", {})
-    there = "equinox.nn.GRUCell and equinox.nn.LSTMCell; got 'RNN'"
+    there = "equinox.nn.GRUCell and equinox.nn.LSTMCell, got 'RNN'"
     with pytest.raises(ValueError, match=f"equinox has, which is {there}"):
         way("equinox", "RNN", {})
     match = "settings of keras.layers.LSTM should be among .*, got 'reset_after'"
@@ -573,8 +573,8 @@ def weights_computed(graph: Any) -> None:
 
 
 REFUSED_MODELS: list[tuple[str, Callable[[Any], None], str]] = [
-    ("GRU", another_kind, r"one kind, RNN, GRU or LSTM; got \['GRU', 'RNN'\]"),
-    ("GRU", lambda graph: graph.node.clear(), r"one kind, RNN, GRU or LSTM; got \[\]"),
+    ("GRU", another_kind, r"one kind, RNN, GRU or LSTM, got \['GRU', 'RNN'\]"),
+    ("GRU", lambda graph: graph.node.clear(), r"one kind, RNN, GRU or LSTM, got \[\]"),
     ("GRU", second_operator_on_the_input, "should be a stack, .* number 1 of 2 is not"),
     ("GRU", something_between, "should be a stack, .* number 1 of 2 is not"),
     ("GRU", lambda graph: graph.node.reverse(), "should be a stack, .* number 0 of 2 is not"),

@@ -315,7 +315,7 @@ def test_chrono_refuses(longest: Any, error: Any, message: str) -> None:
 def test_biases_are_needed(name: str) -> None:
     initialise = INITIALISERS[name]
     for module in (nn.RNN(H_in, H_out), nn.RNNCell(H_in, H_out)):
-        message = f"{name} is for an LSTM or a GRU, got {type(module).__name__}"
+        message = f"module of {name} should be an LSTM or a GRU, got {type(module).__name__}"
         refuses(lambda m=module: initialise(m), module, ValueError, message)  # type: ignore[misc] # the module of this round
     without = nn.GRU(H_in, H_out, bias=False)
     message = "module should have biases, got one with bias=False"
@@ -324,8 +324,11 @@ def test_biases_are_needed(name: str) -> None:
 
 def test_identity_refuses() -> None:
     for module, message in (
-        (nn.GRU(H_in, H_out), "identity_ is for a plain RNN with relu, got GRU"),
-        (nn.LSTMCell(H_in, H_out), "identity_ is for a plain RNN with relu, got LSTMCell"),
+        (nn.GRU(H_in, H_out), "module of identity_ should be a plain RNN with relu, got GRU"),
+        (
+            nn.LSTMCell(H_in, H_out),
+            "module of identity_ should be a plain RNN with relu, got LSTMCell",
+        ),
         (nn.RNN(H_in, H_out), "nonlinearity should be 'relu', got 'tanh'"),
     ):
         refuses(lambda m=module: schemes.identity_(m), module, ValueError, message)  # type: ignore[misc] # the module of this round

@@ -331,7 +331,9 @@ def identity_(module: ModuleT, scale: float = 1.0) -> ModuleT:
     """
     _check_number("scale", scale)
     if not mode_of(module).startswith("RNN"):
-        raise ValueError(f"identity_ is for a plain RNN with relu, got {type(module).__name__}")
+        raise ValueError(
+            f"module of identity_ should be a plain RNN with relu, got {type(module).__name__}"
+        )
     if module.nonlinearity != "relu":
         raise ValueError(f"nonlinearity should be 'relu', got {module.nonlinearity!r}")
     weights = gate_blocks(module, "weight_hh")
@@ -431,7 +433,9 @@ def _fill(module: ModuleT, kind: str, initialise: Callable[[Tensor], object]) ->
 def _keeping_gate(module: nn.Module, function: str) -> str:
     mode = mode_of(module)
     if mode not in _KEEPS:
-        raise ValueError(f"{function} is for an LSTM or a GRU, got {type(module).__name__}")
+        raise ValueError(
+            f"module of {function} should be an LSTM or a GRU, got {type(module).__name__}"
+        )
     return _KEEPS[mode]
 
 

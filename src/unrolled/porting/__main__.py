@@ -128,11 +128,11 @@ def _read_torch(source: Path, prefix: str) -> dict[str, NDArray[Any]]:
     except (EOFError, RuntimeError, pickle.UnpicklingError):  # one of them advises to load anything
         raise ValueError(f"{refused}; torch.load(weights_only=True) refuses it") from None
     if not isinstance(saved, Mapping):
-        raise ValueError(f"{refused}; got {type(saved).__name__}")
+        raise ValueError(f"{refused}, got {type(saved).__name__}")
     tensors = {str(name): value for name, value in saved.items() if str(name).startswith(prefix)}
     for name, value in tensors.items():
         if not isinstance(value, torch.Tensor):
-            raise ValueError(f"{refused}; got {type(value).__name__} under the name {name!r}")
+            raise ValueError(f"{refused}, got {type(value).__name__} under the name {name!r}")
     last = parameter_name("weight_ih", 0)
     if prefix + last not in tensors:
         there = [str(name).removesuffix(last) for name in saved if str(name).endswith(last)]

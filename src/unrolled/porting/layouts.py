@@ -430,7 +430,7 @@ def _entry(layout: str, kind: str) -> Layout:
         raise ValueError(f"kind should be one of {list(_MODES)}, got {kind!r}")
     if kind not in LAYOUTS[layout]:
         there = " and ".join(entry.module for entry in LAYOUTS[layout].values())
-        raise ValueError(f"kind should be one that {layout} has, which is {there}; got {kind!r}")
+        raise ValueError(f"kind should be one that {layout} has, which is {there}, got {kind!r}")
     return LAYOUTS[layout][kind]
 
 
@@ -596,7 +596,7 @@ def _parts(
             if len(found) != 1 or sizes not in ({1}, {2}):
                 raise RuntimeError(
                     f"layers[{layer}] should have one mapping to arrays whose first dimension, the "
-                    f"directions, is 1 or 2; got {len(found)} with the sizes {sorted(sizes)}"
+                    f"directions, is 1 or 2, got {len(found)} with the sizes {sorted(sizes)}"
                 )
             found = [{k: array[d] for k, array in found[0].items()} for d in range(sizes.pop())]
         parts.append(found)

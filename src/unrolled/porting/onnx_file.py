@@ -174,7 +174,7 @@ def read_onnx(data: bytes) -> FromOnnx:
     kinds = {node.op_type for node in nodes}
     if len(kinds) != 1:
         raise ValueError(
-            f"the model should have operators of one kind, RNN, GRU or LSTM; got {sorted(kinds)}"
+            f"the model should have operators of one kind, RNN, GRU or LSTM, got {sorted(kinds)}"
         )
     kind = kinds.pop()
     layers, found = [], []
