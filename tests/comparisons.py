@@ -22,7 +22,8 @@ from torch.nn import functional as F  # noqa: N812 # its name everywhere
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unrolled.layers import STEPS, Weights, run_direction, run_network, weights_of
+from unrolled._scan import Order, each
+from unrolled.layers import STEPS, Weights, plain_direction, run_network, weights_of
 
 LAYOUTS = ("batched", "unbatched", "packed", "packed unsorted")
 KINDS = ("RNN", "GRU", "LSTM")
@@ -477,10 +478,10 @@ def hand_differences(package: Any) -> list[str]:
 def _network(
     package: Any, mode: str, inputs: Any, states: list[Any], layers: list[list[Any]]
 ) -> Any:
-    run_network, steps = package.layers.run_network, package.layers.STEPS
+    direction = partial(package.layers.plain_direction, package.layers.STEPS[mode])
     weights = [[package.layers.Weights(*layer)] for layer in layers]
-    initial = [state if isinstance(state, tuple) else (state,) for state in states]
-    return run_network([steps[mode]] * len(layers), inputs, initial, weights).output.flatten()
+    results = package.layers.run_network([direction] * len(layers), inputs, states, weights)
+    return results.output.flatten()
 
 
 def _lstm(
@@ -488,8 +489,8 @@ def _lstm(
     c: float = 0,
 ) -> Any:  # fmt: skip # a call
     """Run an LSTM of one cell, without a recurrent weight."""
-    weights = [np.array([[0.0], [0], [w_g], [0]]), np.zeros((4, 1)), np.array([i, f, 0, o])]
-    state = np.zeros((1, 1)), np.full((1, 1), c)
+    weights = [np.array([[0.0], [0], [w_g], [0]]), np.zeros((4, 1)), np.array([i, f, 0.0, o])]
+    state = np.zeros((1, 1)), np.full((1, 1), float(c))
     return _network(package, "LSTM", inputs, [state], [[*weights, np.zeros(4)]])
 
 
@@ -725,21 +726,25 @@ def _truncated(module: Any, x: Tensor, states: list[Tensor], truncate: int) -> A
     The first step is none of these: the gradient goes as far as the initial states.
     """
     layers = weights_of(module)
-    steps = [_detaching(module.mode, truncate) for layer in layers for _ in layer]
-    results = run_network(steps, x, list(zip(*states, strict=True)), layers)
-    last = tuple(torch.stack(parts) for parts in zip(*results.last, strict=True))
-    return results.output, last
+    directions = [
+        partial(plain_direction, _detaching(module.mode, truncate))
+        for layer in layers
+        for _ in layer
+    ]
+    initial = list(zip(*states, strict=True)) if len(states) > 1 else list(states[0])
+    results = run_network(directions, x, initial, layers)
+    return results.output, each(lambda *parts: torch.stack(parts), *results.last)
 
 
 def _detaching(mode: str, truncate: int | None) -> Any:
     t = rows = 0
 
-    def step(x: Any, state: Any, weights: Any) -> Any:
+    def step(x: Any, state: Any, *parameters: Any) -> Any:
         nonlocal t, rows
         if truncate and t and t % truncate == 0:
-            state = tuple(torch.cat([s[:rows].detach(), s[rows:]]) for s in state)
+            state = each(lambda part: torch.cat([part[:rows].detach(), part[rows:]]), state)
         t, rows = t + 1, len(x)
-        return STEPS[mode](x, state, weights)
+        return STEPS[mode](x, state, *parameters)
 
     return step
 
@@ -766,17 +771,17 @@ def direction_differences(
 
     widths = [proj_size or H_out, H_out][: 1 + is_lstm]
     inputs, initial = draw(*dots, H_in), tuple(draw(N, width) for width in widths)
-    after, last = run_direction(
-        _detaching(mode, truncate), inputs, initial, weights, reverse, sizes
-    )
-    join = torch.stack if sizes is None else torch.cat
-    states = [join(part) for part in zip(*after, strict=True)]
+    found_states, ended = plain_direction(
+        _detaching(mode, truncate), inputs, initial if is_lstm else initial[0], weights,
+        Order(reverse, sizes),
+    )  # fmt: skip # as wide as the page
+    states, last = tensors(found_states), tensors(ended)
     grad_states = [draw(*state.shape).detach() for state in states]
     grad_last = [draw(*state.shape).detach() for state in last]
     leaves = [inputs, *initial, *(w for w in weights if w is not None)]
     expected = torch.autograd.grad([*states, *last], leaves, [*grad_states, *grad_last])
 
-    order = package.bptt.Order(reverse, sizes)
+    order = package.Order(reverse, sizes)
     arrays = package.layers.Weights(*(w if w is None else to(w) for w in weights))
     ours, gates = package.fast.FORWARD[mode](
         to(inputs), tuple(map(to, initial)), arrays, order, keep=True
@@ -870,10 +875,7 @@ def fast_module_differences(package: Any, configuration: Configuration) -> Itera
 @contextmanager
 def numbers_for_numpy(package: Any, numbers: int) -> Iterator[None]:
     """Say up to how many numbers in a state NumPy computes."""
-    with (
-        patched(package.fast, NUMBERS_FOR_NUMPY=numbers),
-        patched(package.modules, NUMBERS_FOR_NUMPY=numbers),
-    ):
+    with patched(package.fast, NUMBERS_FOR_NUMPY=numbers):
         yield
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,13 @@ from tests.comparisons import (
     backward_differences,
     direction_differences,
     patched,
+    tensors,
 )
 from tests.strategies import FEWER, sizes
-from unrolled.bptt import Order, gru_backward, lstm_backward, rnn_backward, rnn_slope
-from unrolled.layers import Weights, weights_of
+from unrolled import Order
+from unrolled._scan import each
+from unrolled.bptt import gru_backward, lstm_backward, rnn_backward, rnn_slope, stretches
+from unrolled.layers import STEPS, Weights, plain_direction, run_network, weights_of
 
 N, L, H_in, H_out = 3, 5, 10, 20
 
@@ -155,13 +159,11 @@ def test_central_differences(configuration: Configuration) -> None:
     generator = np.random.default_rng(1)
 
     def forward() -> list[Any]:
-        results = unrolled.layers.run_network(
-            [unrolled.layers.STEPS[mode]] * 4,
-            x.numpy(),
-            list(zip(*arrays, strict=True)),
-            layers,
-        )
-        return [results.output, *(np.stack(part) for part in zip(*results.last, strict=True))]
+        direction = partial(plain_direction, STEPS[mode])
+        initial = list(zip(*arrays, strict=True)) if configuration.is_lstm else list(arrays[0])
+        results = run_network([direction] * 4, x.numpy(), initial, layers)
+        last = each(lambda *parts: np.stack(parts), *results.last)
+        return [results.output, *tensors(last)]
 
     grads = [generator.standard_normal(a.shape) for a in forward()]
     keywords = {"nonlinearity": configuration.nonlinearity} if configuration.kind == "RNN" else {}
@@ -260,17 +262,17 @@ def test_stretches_are_all_steps_from_the_last(
     rows = torch.arange(15 if sizes else 7)
     order = Order(reverse, sizes)
     with patched(unrolled.bptt, _STRETCH=10 * count + 9):
-        stretches = list(order.stretches(7, 10))
+        found_stretches = list(stretches(order, 7, 10))
     found: dict[int, list[int]] = {}
     steps = order.steps(rows)
-    for first, part, inner in stretches:
+    for first, part, inner in found_stretches:
         cut = rows if part is None else rows[part]
         inner_steps = inner.steps(cut) if sizes else list(cut.flip(0) if reverse else cut)
         found |= {first + t: step.tolist() for t, step in enumerate(inner_steps)}
-    assert [first for first, _, _ in stretches] == sorted(
-        (first for first, _, _ in stretches), reverse=True
+    assert [first for first, _, _ in found_stretches] == sorted(
+        (first for first, _, _ in found_stretches), reverse=True
     )
-    assert len(stretches) == -(-7 // count)
+    assert len(found_stretches) == -(-7 // count)
     assert [found[t] for t in range(7)] == [step.tolist() for step in steps]
 
 

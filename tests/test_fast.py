@@ -33,7 +33,7 @@ from tests.comparisons import (
     tensors,
 )
 from tests.strategies import FEWER, configurations
-from unrolled.bptt import Order
+from unrolled import Order
 from unrolled.fast import RUNGS, suits_numpy
 
 N, L, H_in, H_out = 3, 5, 10, 20

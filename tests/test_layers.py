@@ -1,4 +1,5 @@
 from collections import Counter
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -9,12 +10,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.comparisons import KINDS, onednn, tensors
-from unrolled.layers import STEPS, Weights, run_direction, run_layer, run_network
+from unrolled import Order
+from unrolled._scan import each
+from unrolled.layers import STEPS, Weights, masked_direction, plain_direction, run_network
 
 L, N, H_in, H_out = 5, 3, 10, 20
 
 
-TANH = STEPS["RNN_TANH"]
+TANH = partial(plain_direction, STEPS["RNN_TANH"])
 
 
 def weights_of(rnn: nn.RNNBase, on_arrays: bool = False) -> list[list[Weights[Any]]]:
@@ -41,19 +44,22 @@ def network(
     return module, x, [torch.randn(rows, N, width, dtype=dtype) for width in widths]
 
 
-def by_direction(states: list[Any]) -> list[tuple[Any, ...]]:
+def by_direction(states: list[Any]) -> list[Any]:
     """Give the state of each layer and direction."""
-    return list(zip(*states, strict=True))
+    return list(zip(*states, strict=True)) if len(states) > 1 else list(states[0])
 
 
-def run(module: Any, x: Any, states: list[Any], **keywords: Any) -> list[Any]:
+def run(module: Any, x: Any, states: list[Any], mask: Any = None, **keywords: Any) -> list[Any]:
     """Run a network on tensors or arrays: output, h_n and, of an LSTM, c_n."""
     on_arrays = isinstance(x, np.ndarray)
-    layers = weights_of(module, on_arrays)
-    steps = [STEPS[module.mode]] * sum(map(len, layers))
-    results = run_network(steps, x, by_direction(states), layers, **keywords)
+    layers, step = weights_of(module, on_arrays), STEPS[module.mode]
+    direction = partial(plain_direction, step)
+    if mask is not None:
+        direction = partial(masked_direction, step, mask)
+    directions = [direction] * sum(map(len, layers))
+    results = run_network(directions, x, by_direction(states), layers, **keywords)
     stack: Any = np.stack if on_arrays else torch.stack
-    return [results.output, *(stack(part) for part in zip(*results.last, strict=True))]
+    return [results.output, *map(stack, zip(*map(tensors, results.last), strict=True))]
 
 
 def theirs(module: Any, x: Tensor, states: list[Tensor]) -> list[Tensor]:
@@ -111,41 +117,42 @@ def test_mask_on_arrays(kind: str) -> None:
 def test_two_directions_are_two_networks_and_a_flip() -> None:
     rnn, x, (h_0,) = network(bidirectional=True)
     forward, reverse = weights_of(rnn)[0]
-    both = run_layer([TANH] * 2, x, [(h_0[0],), (h_0[1],)], [forward, reverse])
-    (h_forward,), (h_reverse,) = both.last
-    there = run_layer([TANH], x, [(h_0[0],)], [forward])
-    back = run_layer([TANH], x.flip(0), [(h_0[1],)], [reverse])
+    both = run_network([TANH] * 2, x, list(h_0), [[forward, reverse]])
+    h_forward, h_reverse = both.last
+    there = run_network([TANH], x, [h_0[0]], [[forward]])
+    back = run_network([TANH], x.flip(0), [h_0[1]], [[reverse]])
     # Not bit for bit: where a row stands in a matrix may decide how its products are summed.
     expected = torch.cat([there.output, back.output.flip(0)], -1)
     torch.testing.assert_close(both.output, expected, rtol=0, atol=1e-12)
-    torch.testing.assert_close(h_forward, there.last[0][0], rtol=0, atol=1e-12)
-    torch.testing.assert_close(h_reverse, back.last[0][0], rtol=0, atol=1e-12)
+    torch.testing.assert_close(h_forward, there.last[0], rtol=0, atol=1e-12)
+    torch.testing.assert_close(h_reverse, back.last[0], rtol=0, atol=1e-12)
     assert torch.equal(h_reverse, both.output[0, :, H_out:])  # the reverse direction ends at 0
     assert both.every == []
 
 
 def test_one_direction_is_not_copied() -> None:
     rnn, x, (h_0,) = network()
-    results = run_layer([TANH], x, [(h_0[0],)], weights_of(rnn)[0], all_states=True)
+    results = run_network([TANH], x, [h_0[0]], weights_of(rnn), all_states=True)
     assert results.output.shape == (L, N, H_out)
-    assert results.every[0][0] is results.output
+    assert results.every[0] is results.output
 
 
 def test_each_direction_has_its_own_step() -> None:
     rnn, x, (h_0,) = network(bidirectional=True, num_layers=2)
-    steps = [STEPS["RNN_RELU"], TANH, TANH, STEPS["RNN_RELU"]]
-    results = run_network(steps, x, by_direction([h_0]), weights_of(rnn), all_states=True)
+    relu = partial(plain_direction, STEPS["RNN_RELU"])
+    directions = [relu, TANH, TANH, relu]
+    results = run_network(directions, x, list(h_0), weights_of(rnn), all_states=True)
     inputs = x
     for layer, weights in enumerate(weights_of(rnn)):
         sides = []
         for direction in range(2):
             at = 2 * layer + direction
-            state = (h_0[at],)
-            states, last = run_direction(steps[at], inputs, state, weights[direction], at % 2 == 1)
-            sides.append(torch.stack([h for (h,) in states]))
-            assert torch.equal(last[0], results.last[at][0])
+            order = Order(reverse=direction == 1)
+            states, last = directions[at](inputs, h_0[at], weights[direction], order)
+            sides.append(states)
+            assert torch.equal(last, results.last[at])
         inputs = torch.cat(sides, -1)
-        assert torch.equal(results.every[layer][0], inputs)
+        assert torch.equal(results.every[layer], inputs)
     assert torch.equal(results.output, inputs)
 
 
@@ -156,9 +163,9 @@ def test_dropout_is_a_new_mask_between_layers() -> None:
     torch.manual_seed(1)
     inputs, last = x, []
     for layer, weights in enumerate(weights_of(rnn)):
-        results = run_layer([TANH], inputs, [(h_0[layer],)], weights)
+        results = run_network([TANH], inputs, [h_0[layer]], [weights])
         inputs = results.output
-        last.append(results.last[0][0])  # what drops out does not touch the states
+        last.append(results.last[0])  # what drops out does not touch the states
         if layer < 2:
             inputs = nn.functional.dropout(inputs, 0.4)
     assert torch.equal(output, inputs)
@@ -169,7 +176,7 @@ def test_dropout_of_everything() -> None:
     rnn, x, (h_0,) = network(num_layers=2, bias=False)
     output, _ = run(rnn, x, [h_0], dropout=1.0)
     nothing = torch.zeros(L, N, H_out).double()
-    without = run_layer([TANH], nothing, [(h_0[1],)], weights_of(rnn)[1])
+    without = run_network([TANH], nothing, [h_0[1]], weights_of(rnn)[1:])
     assert torch.equal(output, without.output)
 
 
@@ -196,8 +203,8 @@ def test_dropout_needs_torch() -> None:
 
 def test_packing_needs_torch() -> None:
     rnn, x, (h_0,) = network()
-    with pytest.raises(TypeError, match=r"batch_sizes should be None .* ndarray, got \[2, 1\]"):
-        run(rnn, x[:, 0].numpy(), [h_0.numpy()], batch_sizes=[2, 1])
+    with pytest.raises(TypeError, match=r"order.sizes should be None .* ndarray, got \[2, 1\]"):
+        run(rnn, x[:, 0].numpy(), [h_0.numpy()], sizes=[2, 1])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -207,19 +214,85 @@ def test_packed_direction(kind: str, reverse: bool) -> None:
     weights, step = weights_of(module)[0][reverse], STEPS[module.mode]
     lengths = [5, 3, 2]
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths)
-    initial = tuple(state[0] for state in states)
-    each, last = run_direction(
-        step, packed.data, initial, weights, reverse, packed.batch_sizes.tolist()
-    )
+    initial = by_direction(states)[0]
+    sizes = packed.batch_sizes.tolist()
+    states, last = plain_direction(step, packed.data, initial, weights, Order(reverse, sizes))
+    starts = np.cumsum([0, *sizes])
     for n, length in enumerate(lengths):
-        alone, alone_last = run_direction(
-            step, x[:length, n : n + 1], tuple(h[n : n + 1] for h in initial), weights, reverse
-        )
-        for t in range(length):
-            for a, b in zip(each[t], alone[t], strict=True):
-                torch.testing.assert_close(a[n], b[0], rtol=0, atol=1e-12)
-        for a, b in zip(last, alone_last, strict=True):
+        alone, alone_last = plain_direction(
+            step, x[:length, n : n + 1], each(lambda h, n=n: h[n : n + 1], initial), weights,
+            Order(reverse),
+        )  # fmt: skip # as wide as the page
+        for a, b in zip(tensors(states), tensors(alone), strict=True):
+            rows = a[starts[:length] + n]
+            torch.testing.assert_close(rows, b[:, 0], rtol=0, atol=1e-12)
+        for a, b in zip(tensors(last), tensors(alone_last), strict=True):
             torch.testing.assert_close(a[n], b[0], rtol=0, atol=1e-12)
+
+
+def good_direction(kind: str = "RNN", **keywords: Any) -> dict[str, Any]:
+    """Give arguments that a direction takes."""
+    module, x, states = network(kind, **keywords)
+    return {
+        "step": STEPS[module.mode],
+        "inputs": x,
+        "initial": by_direction(states)[0],
+        "weights": weights_of(module)[0][0],
+        "order": Order(),
+    }
+
+
+def zeros(*shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=torch.float64)
+
+
+REFUSED: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
+    "no steps": ("RNN", {"inputs": zeros(0, N, H_in)}, RuntimeError, "inputs .* one time step"),
+    "features": ("RNN", {"inputs": zeros(L, N, 11)}, RuntimeError, "weight_ih .*20, 11.*20, 10"),
+    "dtype": ("RNN", {"inputs": zeros(L, N, H_in).float()}, RuntimeError, "h .*float32.*float64"),
+    "array": ("RNN", {"inputs": np.zeros((L, N, H_in))}, TypeError, "h .*ndarray like inputs, got"),
+    "h of one row": ("RNN", {"initial": zeros(1, H_out)}, RuntimeError, "h .*3, 20.*got .1, 20"),
+    "h unbatched": ("RNN", {"initial": zeros(H_out)}, RuntimeError, r"h .*3, 20.*got \(20,\)"),
+    "h an array": ("RNN", {"initial": np.zeros((N, H_out))}, TypeError, "h .*got ndarray"),
+    "h too narrow": ("RNN", {"initial": zeros(N, 7)}, RuntimeError, "h .*3, 20.*got .3, 7"),
+    "weight_hh 1D": ("RNN", {"weight_hh": zeros(H_out)}, RuntimeError, "weight_hh .*2D, got 1D"),
+    "weight_hh an array": ("RNN", {"weight_hh": np.eye(20)}, TypeError, "weight_hh .*got ndarray"),
+    "bias_ih of one": ("RNN", {"bias_ih": zeros(1)}, RuntimeError, r"bias_ih .*20,\), got \(1,\)"),
+    "bias_hh of rows": ("RNN", {"bias_hh": zeros(N, H_out)}, RuntimeError, r"bias_hh .*20,\), got"),
+    "one gate": ("GRU", {"weight_ih": zeros(1, H_in)}, RuntimeError, "weight_ih .*60, 10.*1, 10"),
+    "h of a GRU": ("GRU", {"initial": zeros(1, H_out)}, RuntimeError, "h .*3, 20.*got .1, 20"),
+    "c of one row": (
+        "LSTM", {"initial": (zeros(N, H_out), zeros(1, H_out))}, RuntimeError, "c .*3, 20.*1, 20"
+    ),
+    "weight_hr": (
+        "LSTM with a projection", {"weight_hr": zeros(8, 20)}, RuntimeError, "weight_hr .*7, 20"
+    ),
+    "c projected": (
+        "LSTM with a projection", {"initial": (zeros(N, 7), zeros(N, 7))}, RuntimeError, "c .*3, 20"
+    ),
+}  # fmt: skip # a table
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("masked", [False, True])
+def test_what_a_direction_refuses(case: str, masked: bool) -> None:
+    name, change, error, message = REFUSED[case]
+    kind, _, projection = name.partition(" ")
+    arguments = good_direction(kind, **({"proj_size": 7} if projection else {}))
+    plain_direction(**arguments)
+    for name, value in change.items():
+        if name in arguments:
+            arguments[name] = value
+        else:
+            arguments["weights"] = arguments["weights"]._replace(**{name: value})
+    direction: Any = plain_direction
+    if masked:
+        mask: Any = torch.ones(arguments["inputs"].shape[:2], dtype=torch.bool)
+        if isinstance(arguments["inputs"], np.ndarray):
+            mask = mask.numpy()
+        direction = partial(masked_direction, mask=mask)
+    with pytest.raises(error, match=f"^{message}"):
+        direction(**arguments)
 
 
 class Count(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's is untyped

@@ -247,17 +247,18 @@ def test_attributes_and_repr_are_those_of_torch(keywords: dict[str, Any]) -> Non
 
 def test_help_shows_the_arguments() -> None:
     sizes, flags = ["input_size", "hidden_size", "num_layers"], ["bias", "batch_first", "dropout"]
-    rest = ["bidirectional", "device", "dtype", "step", "fast"]
+    rest = ["device", "dtype", "step", "fast"]
+    by_place = ["bidirectional", "_proj_size", *rest, "refused"]
     expected = {
-        unrolled.RNN: [*sizes, "nonlinearity", *flags, *rest],
-        unrolled.GRU: [*sizes, *flags, *rest],
-        unrolled.LSTM: [*sizes, *flags, "bidirectional", "proj_size", *rest[1:]],
+        unrolled.RNN: [*sizes, "nonlinearity", *flags, *by_place],
+        unrolled.GRU: [*sizes, *flags, *by_place],
+        unrolled.LSTM: [*sizes, *flags, "bidirectional", "proj_size", *rest],
     }
     for module_type, names in expected.items():
         parameters = inspect.signature(module_type).parameters
         assert list(parameters) == names
         assert parameters["step"].kind is inspect.Parameter.KEYWORD_ONLY
-        message = rf"^{module_type.__name__}\(\) missing 1 required positional argument"
+        message = rf"^{module_type.__name__}\.__init__\(\) missing 1 required positional argument"
         with pytest.raises(TypeError, match=message):
             module_type(10)
 

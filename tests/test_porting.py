@@ -5,6 +5,7 @@ import re
 import runpy
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from torch import nn
 
 from unrolled.figures import Figure
 from unrolled.figures.porting import gate_layouts
-from unrolled.layers import STEPS, Weights, run_network
+from unrolled.layers import STEPS, Weights, plain_direction, run_network
 from unrolled.porting import LAYOUTS, from_layout, to_layout
 from unrolled.porting.__main__ import main
 from unrolled.porting.onnx_file import onnx_bytes, read_onnx
@@ -209,7 +210,7 @@ def test_round_trips(
 def run(kind: str, state: Arrays, num_layers: int) -> NDArray[Any]:
     rng = np.random.default_rng(1)
     x, states = rng.standard_normal((L, N, I)), rng.standard_normal((2, 2 * num_layers, N, H))
-    hx = [(h, c) if kind == "LSTM" else (h,) for h, c in zip(*states, strict=True)]
+    hx = [(h, c) if kind == "LSTM" else h for h, c in zip(*states, strict=True)]
     layers = [
         [
             Weights(*(state[f"{name}_l{layer}{way}"] for name in Weights._fields[:4]))
@@ -217,7 +218,8 @@ def run(kind: str, state: Arrays, num_layers: int) -> NDArray[Any]:
         ]
         for layer in range(num_layers)
     ]
-    return run_network([STEPS[MODES[kind]]] * len(hx), x, hx, layers).output
+    direction = partial(plain_direction, STEPS[MODES[kind]])
+    return run_network([direction] * len(hx), x, hx, layers).output
 
 
 @pytest.mark.parametrize(("layout", "kind"), ALL)

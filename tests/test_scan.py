@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from unrolled._scan import packed_scan, scan
+from unrolled import Order, scan
 
 
 def step(x: str, state: str) -> str:
@@ -18,14 +18,14 @@ def test_state_is_carried() -> None:
 
 
 def test_reverse_runs_from_the_end_and_keeps_the_order_of_time() -> None:
-    states, last = scan(step, iter("abc"), "s", reverse=True)
+    states, last = scan(step, iter("abc"), "s", Order(reverse=True))
     assert states == ["(((sc)b)a)", "((sc)b)", "(sc)"]
     assert last == "(((sc)b)a)"
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_no_inputs_leave_the_state(reverse: bool) -> None:
-    assert scan(step, "", "s", reverse) == ([], "s")
+    assert scan(step, "", "s", Order(reverse)) == ([], "s")
 
 
 def test_arrays_are_walked_along_their_first_dimension() -> None:
@@ -51,12 +51,12 @@ def test_each_packed_sequence_is_scanned_alone(lengths: tuple[int, ...], reverse
 
     packed = pack_sequence(sequences)
     batch_sizes = packed.batch_sizes.tolist()
-    states, last = packed_scan(weigh, packed.data, batch_sizes, state, reverse)
+    states, last = scan(weigh, packed.data, state, Order(reverse, batch_sizes))
     for part in range(2):
         assert [len(rows[part]) for rows in states] == batch_sizes
         for number, sequence in enumerate(sequences):
             alone = tuple(initial[number] for initial in state)
-            expected, expected_last = scan(weigh, sequence, alone, reverse)
+            expected, expected_last = scan(weigh, sequence, alone, Order(reverse))
             actual = [rows[part][number] for rows in states if len(rows[part]) > number]
             assert torch.equal(torch.stack(actual), torch.stack([s[part] for s in expected]))
             assert torch.equal(last[part][number], expected_last[part])
@@ -70,6 +70,25 @@ def test_step_sees_only_sequences_that_are_there() -> None:
         return (x,)
 
     data = torch.zeros(6, 1)
-    packed_scan(note, data, [3, 2, 1], (torch.zeros(3, 1),))
-    packed_scan(note, data, [3, 2, 1], (torch.zeros(3, 1),), reverse=True)
+    initial: tuple[torch.Tensor, ...] = (torch.zeros(3, 1),)
+    scan(note, data, initial, Order(sizes=[3, 2, 1]))
+    scan(note, data, initial, Order(reverse=True, sizes=[3, 2, 1]))
     assert seen == [(3, 3), (2, 2), (1, 1), (1, 1), (2, 2), (3, 3)]
+
+
+def test_each_step_gets_the_parameters() -> None:
+    assert scan(lambda x, s, a, b: a * s + b * x, [1, 2, 3], 10, parameters=(2, 5))[1] == 135
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("lengths", [(4, 4, 1), (5, 5), (3, 2, 2, 1)], ids=str)
+def test_a_packed_state_may_be_one_tensor(lengths: tuple[int, ...], reverse: bool) -> None:
+    torch.manual_seed(0)
+    packed = pack_sequence([torch.randint(-9, 9, (length, 2)).double() for length in lengths])
+    initial = torch.randint(-9, 9, (len(lengths), 2)).double()
+    order = Order(reverse, packed.batch_sizes.tolist())
+    states, last = scan(lambda x, h: 2 * h + x, packed.data, initial, order)
+    pairs, (end,) = scan(lambda x, s: (2 * s[0] + x,), packed.data, (initial,), order)
+    assert torch.equal(last, end)
+    assert torch.equal(order.join(states), order.join([h for (h,) in pairs]))
+    assert torch.equal(order.last(order.join(states)), last)

@@ -147,7 +147,8 @@ class Case:
         """Leave PyTorch out altogether, with the lines of `unrolled.bptt` and `unrolled.fast`."""
         import numpy as np
 
-        from unrolled.bptt import Order, Tape, backward_direction
+        from unrolled import Order
+        from unrolled.bptt import Tape, backward_direction
         from unrolled.fast import FORWARD
         from unrolled.layers import weights_of
 

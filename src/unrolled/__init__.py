@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from unrolled._diagnose import Mistake as Mistake
     from unrolled._diagnose import Recipe as Recipe
     from unrolled._diagnose import diagnose as diagnose
-    from unrolled._scan import packed_scan as packed_scan
+    from unrolled._scan import Order as Order
     from unrolled._scan import scan as scan
     from unrolled._summary import Summary as Summary
     from unrolled._summary import summary as summary
     from unrolled._trace import Record as Record
     from unrolled._trace import Trace as Trace
     from unrolled._trace import trace as trace
+    from unrolled.arrays import linear as linear
+    from unrolled.arrays import sigmoid as sigmoid
     from unrolled.bptt import gru_backward as gru_backward
     from unrolled.bptt import lstm_backward as lstm_backward
     from unrolled.bptt import rnn_backward as rnn_backward
@@ -33,12 +35,10 @@ if TYPE_CHECKING:
     from unrolled.cell_modules import RNNCell as RNNCell
     from unrolled.cells import gru_cell as gru_cell
     from unrolled.cells import gru_step as gru_step
-    from unrolled.cells import linear as linear
     from unrolled.cells import lstm_cell as lstm_cell
     from unrolled.cells import lstm_step as lstm_step
     from unrolled.cells import rnn_cell as rnn_cell
     from unrolled.cells import rnn_step as rnn_step
-    from unrolled.cells import sigmoid as sigmoid
     from unrolled.init import uniform_bound as uniform_bound
     from unrolled.init import uniform_parameters as uniform_parameters
     from unrolled.modules import GRU as GRU
@@ -50,7 +50,9 @@ if TYPE_CHECKING:
 FLOORS = (
     "shapes",
     "init",
-    "in_place",
+    "arrays",
+    "_torch_state",
+    "_checks",
     "cells",
     "_scan",
     "layers",
@@ -70,11 +72,12 @@ FLOORS = (
 _NAMES = {
     "shapes": ("parameter_count", "parameter_shapes"),
     "init": ("uniform_bound", "uniform_parameters"),
+    "arrays": ("linear", "sigmoid"),
     "cells": (
-        *("linear", "sigmoid", "rnn_step", "gru_step", "lstm_step"),
+        *("rnn_step", "gru_step", "lstm_step"),
         *("rnn_cell", "gru_cell", "lstm_cell"),
     ),
-    "_scan": ("scan", "packed_scan"),
+    "_scan": ("scan", "Order"),
     "bptt": ("rnn_backward", "gru_backward", "lstm_backward"),
     "modules": ("RNN", "GRU", "LSTM"),
     "cell_modules": ("RNNCell", "GRUCell", "LSTMCell"),

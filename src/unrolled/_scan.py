@@ -1,132 +1,248 @@
 """The loop over time: carry a state through a sequence, one step after the other.
 
 The loop knows nothing of what a step computes. Projecting the input of all time steps at once is
-nothing but calling `unrolled.cells.linear` before this loop instead of inside it.
+nothing but calling `unrolled.arrays.linear` before this loop instead of inside it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias, TypeVar
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
 
-__all__ = ["packed_scan", "scan"]
+from unrolled.arrays import namespace
+
+__all__ = ["Order", "each", "scan"]
 
 Input = TypeVar("Input")
 State = TypeVar("State")
-Tensors: TypeAlias = tuple[Tensor, ...]
+
+
+class Order(NamedTuple):
+    """In which order a direction goes through its time steps.
+
+    Attributes
+    ----------
+    reverse : bool, default False
+        Whether it runs from the last time step to the first.
+    sizes : sequence of int, optional
+        ``batch_sizes`` of packed sequences: how many reach each time step, never increasing.
+
+    Examples
+    --------
+    >>> order = Order(reverse=True, sizes=[2, 2, 1])
+    >>> [step.tolist() for step in order.steps(torch.arange(5))]
+    [[4], [2, 3], [0, 1]]
+    """
+
+    reverse: bool = False
+    sizes: Sequence[int] | None = None
+
+    def steps(self, a: Any) -> Sequence[Any]:
+        """Cut an array into steps, views in the order in which the direction runs.
+
+        Parameters
+        ----------
+        a : ndarray, Tensor or iterable, shape (L, N, ...); packed, a Tensor (sum of lengths, ...)
+            What is laid out in the order of time.
+
+        Returns
+        -------
+        sequence of L ndarrays or Tensors, shape (N, ...)
+            The step that runs first comes first.
+
+        Examples
+        --------
+        >>> Order().steps([1, 2]), Order(reverse=True).steps([1, 2])
+        ([1, 2], [2, 1])
+        """
+        steps = namespace(a).unbind(a) if self.sizes is None else a.split(list(self.sizes))
+        return steps[::-1] if self.reverse else steps
+
+    def join(self, steps: Sequence[Any]) -> Any:
+        """Lay steps out as one array, as the input of a direction is laid out.
+
+        Parameters
+        ----------
+        steps : sequence of L ndarrays or Tensors, shape (N, ...)
+            In the order of time.
+
+        Returns
+        -------
+        ndarray or Tensor, shape (L, N, ...); packed (sum of lengths, ...)
+            New memory.
+
+        Examples
+        --------
+        >>> Order(sizes=[2, 1]).join([torch.tensor([1, 10]), torch.tensor([2])])
+        tensor([ 1, 10,  2])
+        """
+        return namespace(steps[0]).stack(steps) if self.sizes is None else torch.cat(list(steps))
+
+    def before(self, after: Any, initial: Any) -> Any:
+        """Give the state before each step, from the states after.
+
+        Parameters
+        ----------
+        after : ndarray or Tensor, shape (..., features)
+            State after each step.
+        initial : ndarray or Tensor, shape (N, features)
+            State of each sequence before its first step.
+
+        Returns
+        -------
+        ndarray or Tensor, shape (..., features)
+            Of a sequence's first step the initial state, of the others that of the step before.
+
+        Examples
+        --------
+        >>> after, initial = torch.tensor([1, 10, 2, 20, 3]), torch.tensor([-1, -10])
+        >>> Order(sizes=[2, 2, 1]).before(after, initial).tolist()
+        [-1, -10, 1, 10, 2]
+        >>> Order(reverse=True, sizes=[2, 2, 1]).before(after, initial).tolist()
+        [2, 20, 3, -10, -1]
+        """
+        cat = namespace(after).cat
+        if self.sizes is None:
+            return cat([after[1:], initial[None]] if self.reverse else [initial[None], after[:-1]])
+        steps = self.steps(after)
+        found = [initial[: len(steps[0])]]
+        for earlier, later in pairwise(steps):
+            known = earlier[: len(later)]
+            found.append(cat([known, initial[len(known) : len(later)]]))
+        return cat(found[::-1] if self.reverse else found)
+
+    def last(self, after: Any) -> Any:
+        """Give the state of each sequence after its own last step.
+
+        Parameters
+        ----------
+        after : ndarray or Tensor, shape (..., features)
+            State after each step.
+
+        Returns
+        -------
+        ndarray or Tensor, shape (N, features)
+            A view, unless sequences end at different steps.
+
+        Examples
+        --------
+        >>> after = torch.tensor([1, 10, 2, 20, 3])
+        >>> Order(sizes=[2, 2, 1]).last(after).tolist()
+        [3, 20]
+        >>> Order(reverse=True, sizes=[2, 2, 1]).last(after).tolist()
+        [1, 10]
+        """
+        if self.sizes is None:
+            return after[0] if self.reverse else after[-1]
+        if self.reverse:
+            return after[: self.sizes[0]]
+        ends = [*self.sizes[1:], 0]
+        steps = self.steps(after)
+        return torch.cat([step[end:] for step, end in zip(steps, ends, strict=True)][::-1])
 
 
 def scan(
-    step: Callable[[Input, State], State],
+    step: Callable[..., State],
     inputs: Iterable[Input],
     state: State,
-    reverse: bool = False,
+    order: Order = Order(),  # noqa: B008 # a tuple
+    parameters: Sequence[Any] = (),
 ) -> tuple[list[State], State]:
     """Carry a state through a sequence.
 
     Parameters
     ----------
     step : callable
-        ``step(input, state)`` gives the next state.
-    inputs : iterable of L inputs
-        One input a time step. A tensor or array of shape (L, ...) is one.
-    state : object
-        State before the first step.
-    reverse : bool, default False
-        Whether to run from the last input to the first.
+        ``step(input, state, *parameters)`` gives the next state.
+    inputs : iterable of L inputs; packed, a Tensor of shape (sum of lengths, ...)
+        One input a time step. A tensor or array of shape (L, ...) is one. Packed it is the data of
+        a ``PackedSequence``: the rows of all sequences that reach step 0, then of all that reach
+        step 1, and so on.
+    state : object; packed, a Tensor of shape (N, ...) or a tuple of these
+        State before the first step; packed, of each sequence before its own.
+    order : Order, optional
+        Which step comes first, and for packed sequences how many rows it has.
+    parameters : sequence of objects, optional
+        What every step gets besides.
 
     Returns
     -------
     states : list of L states
-        State after each step, in the order of `inputs`, also if `reverse`.
+        State after each step, in the order of `inputs`, also in reverse.
     state : object
-        State after the last step that ran: ``states[-1]``, if `reverse` ``states[0]``.
+        State after the last step that ran; packed, of each sequence after its own last step.
+
+    Notes
+    -----
+    Of packed sequences, those that end leave the batch going forward; in reverse they join it as
+    they begin. Source: ``PackedLayer`` and ``ReversedPackedLayer`` in PyTorch's
+    ``aten/src/ATen/native/RNN.cpp``.
 
     Examples
     --------
     >>> scan(lambda x, state: state + x, [1, 2, 3], 10)
     ([11, 13, 16], 16)
-    >>> scan(lambda x, state: state + x, [1, 2, 3], 10, reverse=True)
+    >>> scan(lambda x, state: state + x, [1, 2, 3], 10, Order(reverse=True))
     ([16, 15, 13], 16)
+
+    Two sequences, (1, 2, 3) and (10, 20), summed:
+
+    >>> data, zeros = torch.tensor([1, 10, 2, 20, 3]), torch.zeros(2, dtype=int)
+    >>> states, last = scan(lambda x, state: state + x, data, zeros, Order(sizes=[2, 2, 1]))
+    >>> [state.tolist() for state in states], last.tolist()
+    ([[1, 10], [3, 30], [6]], [6, 30])
     """
-    states = []
-    for x in reversed(list(inputs)) if reverse else inputs:
-        state = step(x, state)
+    initial, sizes, states, ended = state, order.sizes, [], []
+    if sizes is not None and order.reverse:  # those that begin later are not there yet
+        state = each(lambda part: part[: sizes[-1]], state)
+    for x in order.steps(inputs):
+        if sizes is not None:
+            state, left = _entering(state, initial, len(x))
+            ended += left
+        state = step(x, state, *parameters)
         states.append(state)
-    if reverse:
+    if order.reverse:
         states.reverse()
+    if ended:
+        state = each(lambda *parts: torch.cat(parts[::-1]), *ended, state)
     return states, state
 
 
-def packed_scan(
-    step: Callable[[Tensor, Tensors], Tensors],
-    data: Tensor,
-    batch_sizes: Sequence[int],
-    state: Tensors,
-    reverse: bool = False,
-) -> tuple[list[Tensors], Tensors]:
-    """Carry a state through sequences of unequal length, longest first.
+def each(function: Callable[..., Any], *states: Any) -> Any:
+    """Apply a function to a state, or to each part of a tuple of them.
 
     Parameters
     ----------
-    step : callable
-        ``step(input, state)`` gives the next state, a tuple of tensors, for any number of rows.
-    data : Tensor, shape (sum of lengths, ...)
-        ``PackedSequence.data``: the rows of all sequences that reach step 0, then of all that
-        reach step 1, and so on.
-    batch_sizes : sequence of int
-        How many sequences reach each time step; never increasing.
-    state : tuple of Tensors, shape (N, ...)
-        State of each sequence before its first step, ``N = batch_sizes[0]``.
-    reverse : bool, default False
-        Whether each sequence runs from its last row to its first.
+    function : callable
+        Of one array for each of `states`.
+    *states : ndarrays or Tensors, or tuples of these
+        ``h`` alone, or for an LSTM ``(h, c)``.
 
     Returns
     -------
-    states : list of L tuples of Tensors, shape (batch_sizes[t], ...)
-        States after each step, in the order of time; concatenated they fit `data`.
-    state : tuple of Tensors, shape (N, ...)
-        State of each sequence after its own last step.
-
-    Notes
-    -----
-    Source: ``PackedLayer`` and ``ReversedPackedLayer`` in PyTorch's
-    ``aten/src/ATen/native/RNN.cpp``. Forward, sequences leave the batch as they end; in reverse,
-    they join it as they begin.
+    object
+        What the function gives for ``h``, or the tuple of what it gives for ``h`` and ``c``.
 
     Examples
     --------
-    Two sequences, (1, 2, 3) and (10, 20), summed:
-
-    >>> data = torch.tensor([[1], [10], [2], [20], [3]])
-    >>> zeros = torch.zeros(2, 1, dtype=int)
-    >>> states, (last,) = packed_scan(lambda x, s: (s[0] + x,), data, [2, 2, 1], (zeros,))
-    >>> [state.flatten().tolist() for state, in states], last.flatten().tolist()
-    ([[1, 10], [3, 30], [6]], [6, 30])
+    >>> each(max, 1, 2), each(max, (1, 20), (2, 10))
+    (2, (2, 20))
     """
-    inputs = torch.split(data, list(batch_sizes))
-    states = []
-    if reverse:
-        running = tuple(part[: batch_sizes[-1]] for part in state)
-        for x in reversed(inputs):
-            rows = len(running[0])
-            if len(x) > rows:  # sequences begin
-                running = tuple(
-                    torch.cat([now, initial[rows : len(x)]])
-                    for now, initial in zip(running, state, strict=True)
-                )
-            running = step(x, running)
-            states.append(running)
-        states.reverse()
-        return states, running
-    finished: list[Tensors] = []
-    running = state
-    for x in inputs:
-        if len(x) < len(running[0]):  # sequences have ended
-            finished.append(tuple(part[len(x) :] for part in running))
-            running = tuple(part[: len(x)] for part in running)
-        running = step(x, running)
-        states.append(running)
-    finished.append(running)
-    return states, tuple(torch.cat(parts[::-1]) for parts in zip(*finished, strict=True))
+    if isinstance(states[0], tuple):
+        return tuple([function(*parts) for parts in zip(*states, strict=True)])
+    return function(*states)
+
+
+def _entering(state: Any, initial: Any, rows: int) -> tuple[Any, list[Any]]:
+    """Give the states that enter a step of so many rows, and of those that have ended the states.
+
+    Rows are looked at in the order in which PyTorch does: autograd adds in that order.
+    """
+    known = len(state[0] if isinstance(state, tuple) else state)
+    if rows < known:
+        left = each(lambda part: part[rows:], state)
+        return each(lambda part: part[:rows], state), [left]
+    if rows > known:
+        return each(lambda now, first: torch.cat([now, first[known:rows]]), state, initial), []
+    return state, []

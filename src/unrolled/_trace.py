@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
 from unrolled.modules import GRU, LSTM, RNN, Recurrent
-from unrolled.shapes import Shape, num_directions, parameter_name
+from unrolled.shapes import Shape, num_directions, parameter_name, parse_parameter_name
 
 __all__ = ["Record", "Trace", "trace"]
 
@@ -418,9 +418,8 @@ class _Observer(TorchFunctionMode):
             self._zeros.append(result)
         elif func is F.linear:
             x, weight, bias = (*args, None)[:3]
-            kind, _, place = self._weights[id(weight)].rpartition("_l")
-            layer, _, reverse = place.partition("_")
-            self._layer, self._direction = int(layer), int(bool(reverse))
+            name = self._weights[id(weight)]
+            kind, self._layer, self._direction = parse_parameter_name(name)
             if kind == "weight_ih":
                 self._project(x, weight, bias, result)
             elif kind == "weight_hh":

@@ -6,28 +6,27 @@ to the first and is the only loop. The *products* are one for each weight, over 
 once.
 
 Shapes are written ``(..., features)``: the dots are ``L, N``, or for packed sequences the sum of
-their lengths, as in `torch.nn.utils.rnn.PackedSequence`. ``Order`` knows what makes a step.
+their lengths, as in `torch.nn.utils.rnn.PackedSequence`. `unrolled.Order` knows what makes a step.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np  # noqa: F401 # the examples use it
-import torch
+import torch  # noqa: F401 # the same
 from torch import Tensor
 
-from unrolled.cells import Array, check_kinds, check_shape, linear, sigmoid, tanh
-from unrolled.in_place import library, take
-from unrolled.layers import STEPS, Weights, run_layer
+from unrolled._checks import check_kinds, check_shape
+from unrolled._scan import Order
+from unrolled.arrays import Array, chunk, linear, namespace, sigmoid, tanh
+from unrolled.layers import STEPS, Weights, plain_direction, run_network
 
 __all__ = [
     "CHAINS",
     "Chained",
     "Gradients",
-    "Order",
     "Tape",
     "backward_direction",
     "gru_backward",
@@ -39,6 +38,8 @@ __all__ = [
     "rnn_backward",
     "rnn_chain",
     "rnn_slope",
+    "stretches",
+    "take",
 ]
 
 # How many numbers get their slopes together before the chain goes through them: few enough to be in
@@ -72,163 +73,6 @@ class Tape(NamedTuple, Generic[Array]):
     gates: tuple[Array, ...]
 
 
-class Order:
-    """In which order a direction goes through its time steps.
-
-    Parameters
-    ----------
-    reverse : bool, default False
-        Whether it runs from the last time step to the first.
-    sizes : sequence of int, optional
-        Of packed sequences, how many reach each time step; never increasing.
-
-    Attributes
-    ----------
-    reverse, sizes
-        The parameters.
-
-    Examples
-    --------
-    >>> order = Order(reverse=True, sizes=[2, 2, 1])
-    >>> [step.tolist() for step in order.steps(torch.arange(5))]
-    [[4], [2, 3], [0, 1]]
-    """
-
-    __slots__ = ("reverse", "sizes")
-
-    def __init__(self, reverse: bool = False, sizes: Sequence[int] | None = None) -> None:
-        self.reverse = reverse
-        self.sizes = sizes
-
-    def steps(self, a: Any) -> Sequence[Any]:
-        """Cut an array into steps, views in the order in which the direction runs.
-
-        Parameters
-        ----------
-        a : ndarray or Tensor, shape (L, N, ...); packed, a Tensor of shape (sum of lengths, ...)
-            What is laid out in the order of time.
-
-        Returns
-        -------
-        sequence of L ndarrays or Tensors, shape (N, ...)
-            The step that runs first comes first.
-
-        Examples
-        --------
-        >>> [step.tolist() for step in Order().steps(np.arange(4).reshape(2, 2))]
-        [[0, 1], [2, 3]]
-        """
-        sizes = self.sizes
-        steps: Sequence[Any] = library(a).steps(a) if sizes is None else a.split(list(sizes))
-        return steps[::-1] if self.reverse else steps
-
-    def stretches(
-        self, L: int, width: int, numbers: int = 0
-    ) -> Iterator[tuple[int, slice | None, "Order"]]:
-        """Cut the direction into stretches of steps, in the order of the backward pass.
-
-        Parameters
-        ----------
-        L : int
-            Time steps.
-        width : int
-            Numbers that a step has of everything that is looked at.
-        numbers : int, optional
-            How many of them a stretch may have; by default as many as are good for slopes.
-
-        Yields
-        ------
-        first : int
-            Which step, counted in the order in which the direction runs, is the first.
-        part : slice or None
-            What to cut from arrays; ``None`` is all.
-        order : Order
-            The stretch by itself.
-
-        Examples
-        --------
-        >>> [(first, part) for first, part, _ in Order().stretches(4, 30)]
-        [(0, None)]
-        >>> [(first, part) for first, part, _ in Order().stretches(4, 15_000)]
-        [(2, slice(2, 4, None)), (0, slice(0, 2, None))]
-        """
-        count = max(1, (numbers or _STRETCH) // max(1, width))
-        if count >= L:
-            yield 0, None, self
-            return
-        for last in range(L, 0, -count):
-            first = max(0, last - count)
-            times = slice(L - last, L - first) if self.reverse else slice(first, last)
-            if self.sizes is None:
-                yield first, times, self
-            else:
-                start, sizes = sum(self.sizes[: times.start]), self.sizes[times]
-                yield first, slice(start, start + sum(sizes)), Order(self.reverse, sizes)
-
-    def before(self, after: Any, initial: Any) -> Any:
-        """Give the state before each step, from the states after.
-
-        Parameters
-        ----------
-        after : ndarray or Tensor, shape (..., features)
-            State after each step.
-        initial : ndarray or Tensor, shape (N, features)
-            State of each sequence before its first step.
-
-        Returns
-        -------
-        ndarray or Tensor, shape (..., features)
-            Of a sequence's first step the initial state, of the others that of the step before.
-
-        Examples
-        --------
-        >>> after, initial = torch.tensor([1, 10, 2, 20, 3]), torch.tensor([-1, -10])
-        >>> Order(sizes=[2, 2, 1]).before(after, initial).tolist()
-        [-1, -10, 1, 10, 2]
-        >>> Order(reverse=True, sizes=[2, 2, 1]).before(after, initial).tolist()
-        [2, 20, 3, -10, -1]
-        """
-        concatenate = library(after).concatenate
-        if self.sizes is None:
-            parts = [after[1:], initial[None]] if self.reverse else [initial[None], after[:-1]]
-            return concatenate(parts)
-        steps = self.steps(after)
-        found = [initial[: len(steps[0])]]
-        for earlier, later in pairwise(steps):
-            known = earlier[: len(later)]
-            found.append(concatenate([known, initial[len(known) : len(later)]]))
-        return concatenate(found[::-1] if self.reverse else found)
-
-    def last(self, after: Any) -> Any:
-        """Give the state of each sequence after its own last step.
-
-        Parameters
-        ----------
-        after : ndarray or Tensor, shape (..., features)
-            State after each step.
-
-        Returns
-        -------
-        ndarray or Tensor, shape (N, features)
-            A view, unless sequences end at different steps.
-
-        Examples
-        --------
-        >>> after = torch.tensor([1, 10, 2, 20, 3])
-        >>> Order(sizes=[2, 2, 1]).last(after).tolist()
-        [3, 20]
-        >>> Order(reverse=True, sizes=[2, 2, 1]).last(after).tolist()
-        [1, 10]
-        """
-        if self.sizes is None:
-            return after[0] if self.reverse else after[-1]
-        if self.reverse:
-            return after[: self.sizes[0]]
-        ends = [*self.sizes[1:], 0]
-        steps = self.steps(after)
-        return torch.cat([step[end:] for step, end in zip(steps, ends, strict=True)][::-1])
-
-
 class Gradients(NamedTuple, Generic[Array]):
     """What a backward pass through a network gives.
 
@@ -252,6 +96,75 @@ class Gradients(NamedTuple, Generic[Array]):
     input: Array
     hx: tuple[Array, ...]
     layers: list[list[Weights[Array]]]
+
+
+def stretches(
+    order: Order, L: int, width: int, numbers: int = 0
+) -> Iterator[tuple[int, slice | None, Order]]:
+    """Cut a direction into stretches of steps, in the order of the backward pass.
+
+    Parameters
+    ----------
+    order : Order
+        That of the direction.
+    L : int
+        Time steps.
+    width : int
+        Numbers that a step has of everything that is looked at.
+    numbers : int, optional
+        How many of them a stretch may have; by default as many as are good for slopes.
+
+    Yields
+    ------
+    first : int
+        Which step, counted in the order in which the direction runs, is the first.
+    part : slice or None
+        What to take from arrays; ``None`` is all.
+    order : Order
+        That of the stretch by itself.
+
+    Examples
+    --------
+    >>> [(first, part) for first, part, _ in stretches(Order(), 4, 30)]
+    [(0, None)]
+    >>> [(first, part) for first, part, _ in stretches(Order(), 4, 15_000)]
+    [(2, slice(2, 4, None)), (0, slice(0, 2, None))]
+    """
+    count = max(1, (numbers or _STRETCH) // max(1, width))
+    if count >= L:
+        yield 0, None, order
+        return
+    for last in range(L, 0, -count):
+        first = max(0, last - count)
+        times = slice(L - last, L - first) if order.reverse else slice(first, last)
+        if order.sizes is None:
+            yield first, times, order
+        else:
+            start, sizes = sum(order.sizes[: times.start]), order.sizes[times]
+            yield first, slice(start, start + sum(sizes)), Order(order.reverse, sizes)
+
+
+def take(a: Any, part: slice | None) -> Any:
+    """Take a part of an array, a view.
+
+    Parameters
+    ----------
+    a : ndarray or Tensor
+        What to take from, along the first dimension.
+    part : slice or None
+        What to take; ``None`` is all.
+
+    Returns
+    -------
+    ndarray or Tensor
+        The part.
+
+    Examples
+    --------
+    >>> take(np.arange(4), slice(1, 3)), take(np.arange(2), None)
+    (array([1, 2]), array([0, 1]))
+    """
+    return a if part is None else a[part]
 
 
 def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
@@ -283,7 +196,8 @@ def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
     array([0., 1.])
     """
     if nonlinearity == "tanh":
-        slope: Array = library(h).one_minus_square(h)
+        square = h * h  # new memory costs more than the arithmetic
+        slope: Array = namespace(h).sub(1, square, out=square)
         return slope
     positive: Any = h > 0
     return positive.to(h.dtype) if isinstance(h, Tensor) else positive.astype(h.dtype)
@@ -324,7 +238,7 @@ def gru_slopes(r: Array, z: Array, n: Array, m: Array, h: Array) -> Array:
     n_slope = new * (1 - n * n)
     m_slope = n_slope * r
     r_slope, z_slope = m_slope * m * (1 - r), (h - n) * z * new
-    slopes: Array = library(h).stack([r_slope, z_slope, m_slope, n_slope], -2)
+    slopes: Array = namespace(h).stack([r_slope, z_slope, m_slope, n_slope], -2)
     return slopes
 
 
@@ -365,7 +279,7 @@ def lstm_slopes(
     i_slope, f_slope = g * i * (1 - i), c * f * (1 - f)
     g_slope, o_slope = i * (1 - g * g), tanh_c * o * (1 - o)
     slopes = [i_slope, f_slope, g_slope, o_slope]
-    return library(c).stack(slopes, -2), o * (1 - tanh_c * tanh_c)
+    return namespace(c).stack(slopes, -2), o * (1 - tanh_c * tanh_c)
 
 
 class Chained(NamedTuple):
@@ -444,15 +358,15 @@ def rnn_chain(
     """
     (h,), (grad_h,) = tape.gates, grads
     steps = order.steps(grad_h)  # L times (N, H_out)
-    add_product = library(h).add_product
+    addmm_ = namespace(h).addmm_
     first, before = _accumulators(steps, order, truncate, first_needed)
-    for start, part, stretch in order.stretches(len(steps), _width(steps)):
+    for start, part, stretch in stretches(order, len(steps), _width(steps)):
         slopes = stretch.steps(rnn_slope(take(h, part), nonlinearity))
         for t in reversed(range(start, start + len(slopes))):
             da = steps[t]  # (N, H_out), so far dh_t
             da *= slopes[t - start]
             for to, rows in before[t]:
-                add_product(to, da if rows is None else da[rows], weights.weight_hh)
+                addmm_(to, da if rows is None else da[rows], weights.weight_hh)
     return Chained(grad_h, (first,))
 
 
@@ -504,19 +418,19 @@ def gru_chain(
     array([[1.]])
     """
     (r, z, n, m), (h,), (grad_h,) = tape.gates, tape.before, grads
-    lib, (*dots, H_out) = library(n), n.shape
-    gates = lib.empty(n, *dots, 4, H_out)
-    from_h, grad_n = lib.cut(gates.reshape(*dots, 4 * H_out), 3 * H_out)
+    xp, (*dots, H_out) = namespace(n), n.shape
+    gates = xp.new_empty(n, (*dots, 4, H_out))
+    from_h, grad_n = xp.split(gates.reshape(*dots, 4 * H_out), (3 * H_out, H_out))
     steps, keep = order.steps(grad_h), order.steps(z)  # L times (N, H_out)
     by_gate, side_by_side = order.steps(gates), order.steps(from_h)
     first, before = _accumulators(steps, order, truncate, first_needed)
-    for start, part, stretch in order.stretches(len(steps), 4 * _width(steps)):
+    for start, part, stretch in stretches(order, len(steps), 4 * _width(steps)):
         slopes = stretch.steps(gru_slopes(*(take(a, part) for a in (r, z, n, m, h))))
         for t in reversed(range(start, start + len(slopes))):
-            lib.multiply(steps[t][:, None], slopes[t - start], out=by_gate[t])  # (N, 4, H_out)
+            xp.mul(steps[t][:, None], slopes[t - start], out=by_gate[t])  # (N, 4, H_out)
             for to, rows in before[t]:
-                lib.add_times(to, take(steps[t], rows), take(keep[t], rows))
-                lib.add_product(to, take(side_by_side[t], rows), weights.weight_hh)
+                xp.addcmul_(to, take(steps[t], rows), take(keep[t], rows))
+                xp.addmm_(to, take(side_by_side[t], rows), weights.weight_hh)
     return Chained(from_h, (first,), n=grad_n)
 
 
@@ -569,14 +483,14 @@ def lstm_chain(
     (array([[0.375]]), array([[0.25]]))
     """
     (i, f, g, o, tanh_c), (_, c), (grad_h, grad_c) = tape.gates, tape.before, grads
-    lib, (*dots, hidden_size) = library(f), f.shape
-    gates = lib.empty(f, *dots, 4, hidden_size)
+    xp, (*dots, hidden_size) = namespace(f), f.shape
+    gates = xp.new_empty(f, (*dots, 4, hidden_size))
     flat = gates.reshape(*dots, 4 * hidden_size)
     steps, cells, keep = map(order.steps, (grad_h, grad_c, f))  # L times (N, ...)
     ifg, output, side_by_side = map(order.steps, (gates[..., :3, :], gates[..., 3, :], flat))
     first, before = _accumulators(steps, order, truncate, first_needed)
     first_c, before_c = _accumulators(cells, order, truncate, first_needed)
-    for start, part, stretch in order.stretches(len(steps), 4 * _width(cells)):
+    for start, part, stretch in stretches(order, len(steps), 4 * _width(cells)):
         every, every_c = lstm_slopes(*(take(a, part) for a in (i, f, g, o, tanh_c, c)))
         slopes, slopes_o, slopes_c = map(
             stretch.steps, (every[..., :3, :], every[..., 3, :], every_c)
@@ -585,12 +499,12 @@ def lstm_chain(
             dh, dc = steps[t], cells[t]  # (N, H_out), (N, hidden_size)
             if weights.weight_hr is not None:
                 dh = dh @ weights.weight_hr  # (N, hidden_size)
-            lib.add_times(dc, dh, slopes_c[t - start])
-            lib.multiply(dc[:, None], slopes[t - start], out=ifg[t])  # (N, 3, hidden_size)
-            lib.multiply(dh, slopes_o[t - start], out=output[t])
+            xp.addcmul_(dc, dh, slopes_c[t - start])
+            xp.mul(dc[:, None], slopes[t - start], out=ifg[t])  # (N, 3, hidden_size)
+            xp.mul(dh, slopes_o[t - start], out=output[t])
             for (to_h, rows), (to_c, _) in zip(before[t], before_c[t], strict=True):
-                lib.add_times(to_c, take(dc, rows), take(keep[t], rows))
-                lib.add_product(to_h, take(side_by_side[t], rows), weights.weight_hh)
+                xp.addcmul_(to_c, take(dc, rows), take(keep[t], rows))
+                xp.addmm_(to_h, take(side_by_side[t], rows), weights.weight_hh)
     weight_hr = None
     if weights.weight_hr is not None:
         weight_hr = _as_rows(grad_h).T @ _as_rows(o * tanh_c)  # (H_out, hidden_size)
@@ -635,12 +549,10 @@ def backward_direction(
         What makes a step, and which comes first.
     truncate : int, optional
         Cut the chain before every step whose number is a multiple of this.
-    first_needed : bool, default True
-        Whether the gradient of the initial state is wanted.
     input_needed : bool, default True
         Whether to make the product that gives the gradient of the input.
     first_needed : bool, default True
-        Whether to go as far as the initial state.
+        Whether the gradient of the initial state is wanted.
 
     Returns
     -------
@@ -664,7 +576,7 @@ def backward_direction(
         for states, last, like in zip(grad_states, grad_last, _like(tape), strict=True)
     )
     chained = CHAINS[mode](tape, grads, weights, order, truncate, first_needed)
-    lib = library(tape.inputs)
+    xp = namespace(tape.inputs)
     gates = _as_rows(chained.gates)  # (R, gate_size), R rows of all sequences and time steps
     if tape.before[0] is None:
         # The first step adds nothing, and the others had the state that the gates hold.
@@ -675,23 +587,23 @@ def backward_direction(
         weight_hh = _as_rows(grad_a).T @ _as_rows(h)  # (gate_size, H_out)
     else:
         weight_hh = gates.T @ _as_rows(tape.before[0])  # (gate_size, H_out)
-    bias_hh = None if weights.bias_hh is None else lib.sum_rows(gates)  # (gate_size,)
+    bias_hh = None if weights.bias_hh is None else xp.sum(gates, 0)  # (gate_size,)
     # Copied: two parameters whose gradients share memory would be clipped twice.
-    bias_ih = None if bias_hh is None else lib.contiguous_copy(bias_hh)
+    bias_ih = None if bias_hh is None else xp.clone(bias_hh)
     x = _as_rows(tape.inputs)  # (R, layer_input_size)
     if chained.n is None:
         weight_ih = gates.T @ x  # (gate_size, layer_input_size)
         grad_x = gates @ weights.weight_ih if input_needed else None  # (R, layer_input_size)
     else:
         n = _as_rows(chained.n)  # (R, H_out)
-        rz, _ = lib.cut(gates, 2 * n.shape[1])  # (R, 2 * H_out)
-        weight_ih = lib.concatenate([rz.T @ x, n.T @ x])
+        rz, _ = xp.split(gates, (2 * n.shape[1], n.shape[1]))  # (R, 2 * H_out)
+        weight_ih = xp.cat([rz.T @ x, n.T @ x])
         if bias_ih is not None:
-            bias_ih[rz.shape[1] :] = lib.sum_rows(n)
+            bias_ih[rz.shape[1] :] = xp.sum(n, 0)
         grad_x = None
         if input_needed:
             grad_x = rz @ weights.weight_ih[: rz.shape[1]]
-            lib.add_product(grad_x, n, weights.weight_ih[rz.shape[1] :])
+            xp.addmm_(grad_x, n, weights.weight_ih[rz.shape[1] :])
     grad_inputs = None if grad_x is None else grad_x.reshape(tape.inputs.shape)
     grad_weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh, chained.weight_hr)
     return grad_inputs, chained.first, grad_weights
@@ -898,27 +810,30 @@ def _network_backward(
 ) -> Gradients[Array]:
     """Run all layers forward, keeping what they saw, and then backward."""
     _check_network(input, hx, layers, grad_output, grad_last, truncate)
-    lib = library(input)
-    D, states = len(layers[0]), list(zip(*hx.values(), strict=True))
+    D, count = len(layers[0]), len(layers) * len(layers[0])
+    states = list(zip(*hx.values(), strict=True))  # (h_0,) or (h_0, c_0)
     last: list[Any] = list(
-        zip(*([None] * len(states) if g is None else g for g in grad_last.values()), strict=True)
+        zip(*([None] * count if g is None else g for g in grad_last.values()), strict=True)
     )
-    seen = []  # what entered each layer, and all its states
-    for number, directions in enumerate(layers):
-        here = states[number * D : (number + 1) * D]
-        result = run_layer([STEPS[mode]] * D, input, here, directions, all_states=True)
-        seen.append((input, result.every[0]))
-        input = result.output
+    seen: list[tuple[Any, tuple[Any, ...]]] = []  # what entered each direction, and its states
+
+    def remember(inputs: Any, initial: Any, weights: Weights[Any], order: Order) -> Any:
+        after, ended = plain_direction(STEPS[mode], inputs, initial, weights, order)
+        seen.append((inputs, after if isinstance(after, tuple) else (after,)))
+        return after, ended
+
+    run_network(
+        [remember] * count, input, states if len(hx) > 1 else [h for (h,) in states], layers
+    )
     grads: list[list[Weights[Array]]] = []
     grad_hx: list[tuple[Any, ...]] = []
     for number in reversed(range(len(layers))):
-        input, after = seen[number]
         grad_input: Any = None
         found = []
         for direction, weights in enumerate(layers[number]):
             at, order = number * D + direction, Order(reverse=direction == 1)
-            here = [_part(a, direction, D) for a in after]
-            tape = _remember(mode, input, states[at], here, weights, order)
+            inputs, after = seen[at]
+            tape = _remember(mode, inputs, states[at], after, weights, order)
             from_above = None if grad_output is None else _part(grad_output, direction, D)
             # The cell state goes nowhere but to the next step.
             grad_states = (from_above, None)[: len(hx)]
@@ -932,7 +847,8 @@ def _network_backward(
         grad_output = grad_input
     assert grad_output is not None
     parts = zip(*grad_hx, strict=True)
-    return Gradients(grad_output, tuple(lib.stack(part) for part in parts), grads)
+    stack = namespace(input).stack
+    return Gradients(grad_output, tuple(stack(part) for part in parts), grads)
 
 
 def _remember(
@@ -951,7 +867,7 @@ def _remember(
     h_projected = linear(before[0], weights.weight_hh, weights.bias_hh)  # (L, N, gate_size)
     gates = "rzn" if mode == "GRU" else "ifgo"
     from_x, from_h = (
-        dict(zip(gates, library(part).parts(part, len(gates)), strict=True))
+        dict(zip(gates, chunk(part, len(gates)), strict=True))
         for part in (x_projected, h_projected)
     )
     if mode == "GRU":
@@ -1030,13 +946,13 @@ def _width(steps: Sequence[Any]) -> int:
 
 
 def _part(a: Any, direction: int, directions: int) -> Any:
-    return library(a).parts(a, directions)[direction]
+    return chunk(a, directions)[direction]
 
 
 def _total(states: Any, last: Any, like: Any, order: Order) -> Any:
     """Copy the gradient of all states and add that of the last state of each sequence."""
-    lib = library(like)
-    total = lib.zeros(like, *like.shape) if states is None else lib.contiguous_copy(states)
+    xp = namespace(like)
+    total = xp.new_zeros(like, like.shape) if states is None else xp.clone(states)
     if last is None:
         return total
     if order.sizes is None or order.reverse:
@@ -1063,7 +979,8 @@ def _accumulators(
     """
     L, sizes = len(steps), order.sizes
     N = len(steps[0]) if sizes is None else sizes[0]
-    first = library(steps[0]).zeros(steps[0], N, *steps[0].shape[1:]) if first_needed else None
+    shape = (N, *steps[0].shape[1:])
+    first = namespace(steps[0]).new_zeros(steps[0], shape) if first_needed else None
     if sizes is None and truncate is None:
         before: list[list[Accumulator]] = [[(to, None)] for to in steps[:-1]]
         return first, [[(first, None)] if first_needed else [], *before]

@@ -158,7 +158,7 @@ class GRUCell(_Cell):
 
     Notes
     -----
-    See `unrolled.cells.gru_formula`.
+    See `unrolled.cells.gru_step`.
 
     Examples
     --------
@@ -234,7 +234,7 @@ class LSTMCell(_Cell):
 
     Notes
     -----
-    See `unrolled.cells.lstm_formula`.
+    See `unrolled.cells.lstm_step`.
 
     Examples
     --------

@@ -6,10 +6,13 @@ everything that ``unrolled.RNN(..., fast=True)`` and the others need: states, di
 sequences, and gradients by the hand-written backward pass of `unrolled.bptt`.
 
 Biases are merged and sums made in another order than PyTorch's, so that results agree to rounding
-and not to the bit. `exact_direction` alone keeps PyTorch's order, for modules that are not fast.
+and not to the bit. Memory is overwritten and PyTorch's operators are left for NumPy's, which what
+watches or transforms operators cannot follow. So where it runs is decided before, by
+`unrolled.modules`: it stands aside for autocast, `torch.func`, compilation, tracing and modes, and
+`unrolled.trace`, which is a mode for functions, relies on that.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any, Generic, NamedTuple
@@ -19,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
-from unrolled.bptt import Order, Tape, backward_direction
-from unrolled.cells import Array, linear
-from unrolled.in_place import library, take
-from unrolled.layers import STEPS, Results, State, Weights, run_direction
+from unrolled._scan import Order
+from unrolled.arrays import Array, linear, namespace
+from unrolled.bptt import Tape, backward_direction, stretches, take
+from unrolled.layers import STEPS, State, Weights, plain_direction
 
 __all__ = [
     "FORWARD",
@@ -31,16 +34,13 @@ __all__ = [
     "Forward",
     "accumulate",
     "contiguous_weight",
-    "exact_direction",
     "fast_direction",
     "gru_forward",
     "in_place",
-    "is_followed",
     "lstm_forward",
     "merge_biases",
     "project_once",
     "rnn_forward",
-    "run_network_by",
     "skip_zeros",
     "suits_numpy",
     "textbook",
@@ -309,7 +309,7 @@ def through_numpy(
     states = x.numpy(force=True).reshape(L * N, H_in).dot(weight_ih.numpy(force=True).T)
     if bias_ih is not None and bias_hh is not None:
         states += bias_ih.numpy(force=True) + bias_hh.numpy(force=True)  # (L * N, H_out)
-    states = states.reshape(L, N, -1)
+    states = states.reshape(L, N, weight_ih.shape[0])
     weight = weight_hh.numpy(force=True).T
     last: Any = None if h is None else h.numpy(force=True)  # (N, H_out)
     for state in states:
@@ -361,7 +361,7 @@ class Forward(NamedTuple, Generic[Array]):
 
 def rnn_forward(
     inputs: Array,
-    initial: State,
+    initial: tuple[Any, ...],
     weights: Weights[Array],
     order: Order,
     keep: bool,
@@ -401,10 +401,10 @@ def rnn_forward(
     >>> torch.allclose(ours, rnn(x, h_0[None])[0], atol=2e-6)
     True
     """
-    lib = library(inputs)
-    activate, add_product = getattr(lib, nonlinearity), lib.add_product
+    xp = namespace(inputs)
+    activate, addmm_ = getattr(xp, f"{nonlinearity}_"), xp.addmm_
     bias = _merged(weights)
-    states = lib.linear(inputs, weights.weight_ih, bias)  # (L, N, H_out)
+    states = xp.linear(inputs, weights.weight_ih, bias)  # (L, N, H_out)
     every, (h_0,) = order.steps(states), initial
     weight, packed = _transposed(weights.weight_hh, len(every)), order.sizes is not None
     steps = iter(every)
@@ -412,13 +412,13 @@ def rnn_forward(
     for state in steps:
         if packed:
             h = _entering(h, h_0, len(state))
-        add_product(state, h, weight)
+        addmm_(state, h, weight)
         h = activate(state)  # (N, H_out)
     return Forward((states,), (states,))
 
 
 def gru_forward(
-    inputs: Array, initial: State, weights: Weights[Array], order: Order, keep: bool
+    inputs: Array, initial: tuple[Any, ...], weights: Weights[Array], order: Order, keep: bool
 ) -> Forward[Array]:
     """Run one direction of a GRU: the projected input of ``n`` becomes ``n``, in place.
 
@@ -434,7 +434,7 @@ def gru_forward(
 
     Notes
     -----
-    See `unrolled.cells.gru_formula` for the source of the formula.
+    See `unrolled.cells.gru_step` for the source of the formula.
 
     Examples
     --------
@@ -446,26 +446,27 @@ def gru_forward(
     """
     if keep or order.sizes is not None:
         return _gru_forward_kept(inputs, initial, weights, order)
-    lib, (h,) = library(inputs), initial
-    affine, between, sigmoid, tanh = lib.affine, lib.between, lib.sigmoid, lib.tanh
-    (N, H_out), dots = h.shape, inputs.shape[:-1]
-    states = lib.empty(h, *dots, H_out)
-    gates = lib.empty(h, N, 3 * H_out)  # of one step and the next, in the same memory
-    rz, n = lib.cut(gates, 2 * H_out)
-    r, z = lib.cut(rz, H_out)
+    xp, (h,) = namespace(inputs), initial
+    addmm, lerp, sigmoid_, tanh_ = xp.addmm, xp.lerp, xp.sigmoid_, xp.tanh_
+    N, H_out = h.shape
+    dots: tuple[int, ...] = inputs.shape[:-1]
+    states = xp.new_empty(h, (*dots, H_out))
+    gates = xp.new_empty(h, (N, 3 * H_out))  # of one step and the next, in the same memory
+    rz, n = xp.split(gates, (2 * H_out, H_out))
+    r, z = xp.split(rz, (H_out, H_out))
     weight, bias = _transposed(weights.weight_hh, len(inputs)), weights.bias_hh
     for part in _pieces(order, dots, 3 * H_out):
-        projected = lib.linear(take(inputs, part), weights.weight_ih, weights.bias_ih)
-        _, n_x = lib.cut(projected, 2 * H_out)
+        projected = xp.linear(take(inputs, part), weights.weight_ih, weights.bias_ih)
+        _, n_x = xp.split(projected, (2 * H_out, H_out))
         start = projected if bias is None else projected + bias  # (L, N, 3 * H_out)
         for state, start_t, n_x_t in zip(
             *map(order.steps, (take(states, part), start, n_x)), strict=True
         ):
-            affine(h, weight, start_t, gates)  # (N, 3 * H_out)
-            sigmoid(rz)  # (N, 2 * H_out)
-            between(n_x_t, n, r, n)  # n_x + r m, where n has been n_x + m
-            tanh(n)  # (N, H_out)
-            h = between(n, h, z, state)  # (N, H_out)
+            addmm(start_t, h, weight, out=gates)  # (N, 3 * H_out)
+            sigmoid_(rz)  # (N, 2 * H_out)
+            lerp(n_x_t, n, r, out=n)  # n_x + r m, where n has been n_x + m
+            tanh_(n)  # (N, H_out)
+            h = lerp(n, h, z, out=state)  # (N, H_out)
     return Forward((states,), ())
 
 
@@ -476,26 +477,27 @@ def _gru_forward_kept(
 
     That spares a pass over the gates, but costs more views, which only longer ways are worth.
     """
-    lib, (h_0,), packed = library(inputs), initial, order.sizes is not None
-    add_product, add_times, between = lib.add_product, lib.add_times, lib.between
-    sigmoid, tanh = lib.sigmoid, lib.tanh
+    xp, (h_0,), packed = namespace(inputs), initial, order.sizes is not None
+    addmm_, addcmul_, lerp, sigmoid_, tanh_ = (
+        xp.addmm_, xp.addcmul_, xp.lerp, xp.sigmoid_, xp.tanh_
+    )  # fmt: skip # looked up once
     H_out = h_0.shape[1]
-    states = lib.empty(h_0, *inputs.shape[:-1], H_out)
+    states = xp.new_empty(h_0, (*inputs.shape[:-1], H_out))
     weight = _transposed(weights.weight_hh, len(inputs))
-    from_h, n = lib.cut(_gru_gates(inputs, weights), 3 * H_out)
-    rz, m = lib.cut(from_h, 2 * H_out)
-    r, z = lib.cut(rz, H_out)
+    from_h, n = xp.split(_gru_gates(inputs, weights), (3 * H_out, H_out))
+    rz, m = xp.split(from_h, (2 * H_out, H_out))
+    r, z = xp.split(rz, (H_out, H_out))
     h = h_0
     for state, from_h_t, rz_t, r_t, z_t, m_t, n_t in zip(
         *map(order.steps, (states, from_h, rz, r, z, m, n)), strict=True
     ):
         if packed:
             h = _entering(h, h_0, len(state))
-        add_product(from_h_t, h, weight)  # (N, 3 * H_out)
-        sigmoid(rz_t)  # (N, 2 * H_out)
-        add_times(n_t, r_t, m_t)
-        tanh(n_t)  # (N, H_out)
-        h = between(n_t, h, z_t, state)  # (N, H_out)
+        addmm_(from_h_t, h, weight)  # (N, 3 * H_out)
+        sigmoid_(rz_t)  # (N, 2 * H_out)
+        addcmul_(n_t, r_t, m_t)
+        tanh_(n_t)  # (N, H_out)
+        h = lerp(n_t, h, z_t, out=state)  # (N, H_out)
     return Forward((states,), (r, z, n, m))
 
 
@@ -505,23 +507,23 @@ def _gru_gates(inputs: Any, weights: Weights[Any]) -> Any:
     What the state contributes to the candidate, m, is multiplied by r and so has to stand apart
     from what the input contributes, n.
     """
-    lib, H_out = library(inputs), weights.weight_hh.shape[1]
+    xp, H_out = namespace(inputs), weights.weight_hh.shape[1]
     rows = inputs.reshape(-1, inputs.shape[-1])  # (L * N, layer_input_size)
-    gates = lib.empty(inputs, len(rows), 4 * H_out)
-    rzm, n = lib.cut(gates, 3 * H_out)
-    rz, m = lib.cut(rzm, 2 * H_out)
+    gates = xp.new_empty(inputs, (len(rows), 4 * H_out))
+    rzm, n = xp.split(gates, (3 * H_out, H_out))
+    rz, m = xp.split(rzm, (2 * H_out, H_out))
     weight_rz, weight_n = weights.weight_ih[: 2 * H_out], weights.weight_ih[2 * H_out :]
     bias, bias_ih, bias_hh = _merged(weights), weights.bias_ih, weights.bias_hh
     bias_rz = None if bias is None else bias[: 2 * H_out]
     bias_n = None if bias_ih is None else bias_ih[2 * H_out :]
     m[...] = 0 if bias_hh is None else bias_hh[2 * H_out :]
-    lib.affine(rows, weight_rz.T, bias_rz, rz)
-    lib.affine(rows, weight_n.T, bias_n, n)
+    xp.addmm(bias_rz, rows, weight_rz.T, out=rz)
+    xp.addmm(bias_n, rows, weight_n.T, out=n)
     return gates.reshape(*inputs.shape[:-1], 4 * H_out)
 
 
 def lstm_forward(
-    inputs: Array, initial: State, weights: Weights[Array], order: Order, keep: bool
+    inputs: Array, initial: tuple[Any, ...], weights: Weights[Array], order: Order, keep: bool
 ) -> Forward[Array]:
     """Run one direction of an LSTM: the projected input becomes the gates, in place.
 
@@ -538,7 +540,7 @@ def lstm_forward(
 
     Notes
     -----
-    See `unrolled.cells.lstm_formula` for the source of the formula.
+    See `unrolled.cells.lstm_step` for the source of the formula.
 
     Examples
     --------
@@ -549,36 +551,37 @@ def lstm_forward(
     >>> torch.allclose(ours, lstm(x)[0], atol=2e-6)
     True
     """
-    lib, (h_0, c_0), packed = library(inputs), initial, order.sizes is not None
-    size, dots, weight_hr = c_0.shape[1], inputs.shape[:-1], weights.weight_hr
-    states, cells = lib.empty(h_0, *dots, h_0.shape[1]), lib.empty(c_0, *dots, size)
+    xp, (h_0, c_0), packed = namespace(inputs), initial, order.sizes is not None
+    size, weight_hr = c_0.shape[1], weights.weight_hr
+    dots: tuple[int, ...] = inputs.shape[:-1]
+    states, cells = xp.new_empty(h_0, (*dots, h_0.shape[1])), xp.new_empty(c_0, (*dots, size))
     # As in a GRU: of all steps, or of one and the same.
-    every = keep or packed
-    tanh_cells = lib.empty(c_0, *(dots if every else (len(c_0),)), size)
+    every: bool = keep or packed
+    tanh_cells = xp.new_empty(c_0, (*(dots if every else dots[1:]), size))
     tanh_steps: Any = order.steps(tanh_cells) if every else repeat(tanh_cells)
     weight, bias = _transposed(weights.weight_hh, len(inputs)), _merged(weights)
     h, c = h_0, c_0
     for part in [None] if every else _pieces(order, dots, 4 * size):
-        gates = lib.linear(take(inputs, part), weights.weight_ih, bias)  # (L, N, 4 * hidden_size)
-        i_f, (i, f, g, o) = gates[..., : 2 * size], lib.parts(gates, 4)
+        gates = xp.linear(take(inputs, part), weights.weight_ih, bias)  # (L, N, 4 * hidden_size)
+        i_f, (i, f, g, o) = gates[..., : 2 * size], xp.chunk(gates, 4)
         here = (take(states, part), take(cells, part), gates, i_f, i, f, g, o)
         for state, cell, gates_t, i_f_t, i_t, f_t, g_t, o_t, tanh_c in zip(
             *map(order.steps, here), tanh_steps, strict=False
         ):
             if packed:
                 h, c = _entering(h, h_0, len(state)), _entering(c, c_0, len(state))
-            lib.add_product(gates_t, h, weight)  # (N, 4 * hidden_size)
-            lib.sigmoid(i_f_t)  # (N, 2 * hidden_size)
-            lib.tanh(g_t)  # (N, hidden_size)
-            lib.sigmoid(o_t)
-            lib.multiply(i_t, g_t, out=cell)
-            lib.add_times(cell, f_t, c)
+            xp.addmm_(gates_t, h, weight)  # (N, 4 * hidden_size)
+            xp.sigmoid_(i_f_t)  # (N, 2 * hidden_size)
+            xp.tanh_(g_t)  # (N, hidden_size)
+            xp.sigmoid_(o_t)
+            xp.mul(i_t, g_t, out=cell)
+            xp.addcmul_(cell, f_t, c)
             tanh_c[...] = cell
-            lib.tanh(tanh_c)
+            xp.tanh_(tanh_c)
             if weight_hr is None:
-                lib.multiply(o_t, tanh_c, out=state)
+                xp.mul(o_t, tanh_c, out=state)
             else:
-                lib.affine(o_t * tanh_c, weight_hr.T, None, state)  # (N, H_out)
+                xp.addmm(None, o_t * tanh_c, weight_hr.T, out=state)  # (N, H_out)
             h, c = state, cell
     return Forward((states, cells), (i, f, g, o, tanh_cells) if keep else ())
 
@@ -591,6 +594,12 @@ FORWARD: dict[str, Callable[..., Forward[Any]]] = {
 }
 """For each mode the top rung of its forward pass."""
 
+_FORWARD = Order()
+_ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "RNN_TANH": (torch.tanh_, np.tanh),
+    "RNN_RELU": (torch.relu_, partial(np.maximum, 0)),
+}
+
 
 def _merged(weights: Weights[Any]) -> Any:
     return None if weights.bias_ih is None else weights.bias_ih + weights.bias_hh
@@ -602,14 +611,14 @@ def _pieces(order: Order, dots: Sequence[int], width: int) -> list[slice | None]
     New memory comes page by page from the operating system, which takes longer than to fill it.
     """
     L, N = dots
-    parts = [part for _, part, _ in order.stretches(L, N * width, _PIECE)]
+    parts = [part for _, part, _ in stretches(order, L, N * width, _PIECE)]
     return parts[::-1]  # in the order in which the direction runs
 
 
 def _transposed(weight: Any, steps: int) -> Any:
     if steps < _STEPS_WORTH_A_COPY:
         return weight.T
-    return library(weight).contiguous_copy(weight.T)
+    return namespace(weight).clone(weight.T)
 
 
 def _entering(h: Any, h_0: Any, rows: int) -> Any:
@@ -714,7 +723,7 @@ def _backward(
     parts: list[slice | None] = [None]
     width = inputs.shape[-2] * gates[0].shape[-1] * len(gates)  # of a step
     if order.sizes is None and len(inputs) * width > _PIECE_BACK:
-        parts = [part for _, part, _ in order.stretches(len(inputs), width, _PIECE_BACK)]
+        parts = [part for _, part, _ in stretches(order, len(inputs), width, _PIECE_BACK)]
     grad_inputs, total = [], None
     for part in parts:
         entering, last = initial, part is parts[-1]
@@ -743,7 +752,7 @@ def _backward(
     assert total is not None
     whole = grad_inputs[0]
     if input_needed and len(parts) > 1:
-        whole = library(inputs).concatenate(grad_inputs if order.reverse else grad_inputs[::-1])
+        whole = namespace(inputs).cat(grad_inputs if order.reverse else grad_inputs[::-1])
     return whole, *grad_last, *total
 
 
@@ -763,11 +772,9 @@ def _differentiable(
         inputs, initial, weights = _named(mode, aliases)
         if initial[0] is None:
             initial = (inputs.new_zeros(inputs.shape[1], weights.weight_hh.shape[1]),)
-        states, last = run_direction(
-            STEPS[mode], inputs, initial, weights, order.reverse, order.sizes
-        )
-        join = torch.stack if order.sizes is None else torch.cat
-        results = [*(join(part) for part in zip(*states, strict=True)), *last]
+        state = initial if mode == "LSTM" else initial[0]
+        states, last = plain_direction(STEPS[mode], inputs, state, weights, order)
+        results = [*states, *last] if mode == "LSTM" else [states, last]
         used = [(r, g) for r, g in zip(results, grads, strict=True) if g is not None]
         wanted = [alias for alias in aliases if alias is not None and alias.requires_grad]
         found = iter(
@@ -779,38 +786,10 @@ def _differentiable(
     return [next(found) if a is not None and a.requires_grad else None for a in aliases]
 
 
-def is_followed(tensors: Iterable[Tensor | None]) -> bool:
-    """Tell whether autograd follows what is computed from these tensors.
-
-    Parameters
-    ----------
-    tensors : iterable of Tensors or None
-        What goes in.
-
-    Returns
-    -------
-    bool
-        Whether gradients are enabled and one of them requires them.
-
-    Examples
-    --------
-    >>> is_followed([torch.ones(1), None]), is_followed(torch.nn.RNN(10, 20).parameters())
-    (False, True)
-    """
-    if not torch.is_grad_enabled():
-        return False
-    return any(tensor is not None and tensor.requires_grad for tensor in tensors)
-
-
 def fast_direction(
-    mode: str,
-    inputs: Tensor,
-    initial: State,
-    weights: Weights[Tensor],
-    order: Order,
-    followed: bool | None = None,
-) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Run one direction of one layer by the top rung.
+    mode: str, inputs: Tensor, initial: State, weights: Weights[Tensor], order: Order
+) -> tuple[State, State]:
+    """Run one layer in one direction by the top rung; with a mode bound to it, a direction.
 
     Parameters
     ----------
@@ -818,21 +797,18 @@ def fast_direction(
         ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
     inputs : Tensor, shape (..., layer_input_size)
         What enters the layer; float32 or float64, like everything else.
-    initial : tuple of Tensors, shape (N, features), or None
-        State before the first step, ``(h,)`` or ``(h, c)``; of a plain RNN that is not packed
-        ``None`` is zero.
+    initial : Tensor, shape (N, H_out), or a tuple of two
+        State before the first step; of a plain RNN that is not packed ``None`` is zero.
     weights : Weights
         Parameters of this layer and direction.
     order : Order
         What makes a step, and which comes first.
-    followed : bool, optional
-        Whether autograd follows, if that is known already.
 
     Returns
     -------
-    states : tuple of Tensors, shape (..., features)
-        States after each step, in the order of time.
-    last : tuple of Tensors, shape (N, features)
+    states : Tensor, shape (..., H_out), or a tuple of two
+        State after each step, laid out like `inputs`.
+    last : Tensor, shape (N, H_out), or a tuple of two
         State of each sequence after its own last step: no views of `states`.
 
     Notes
@@ -843,140 +819,23 @@ def fast_direction(
     Examples
     --------
     >>> gru, x, h_0 = torch.nn.GRU(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
-    >>> (states,), _ = fast_direction("GRU", x, (h_0[0],), Weights(*gru.parameters()), Order())
+    >>> states, _ = fast_direction("GRU", x, h_0[0], Weights(*gru.parameters()), Order())
     >>> torch.allclose(states, gru(x, h_0)[0], atol=2e-6)
     True
     """
-    tensors = (inputs, *initial, *weights)
-    if followed is None:
-        followed = is_followed(tensors)
-    if followed:
-        results = _Direction.apply(mode, order, *tensors)  # type: ignore[no-untyped-call] # torch's is
-        return results[: len(initial)], results[len(initial) :]
-    states, _ = FORWARD[mode](inputs, initial, weights, order, keep=False)
-    return states, tuple([order.last(part).clone() for part in states])
-
-
-def exact_direction(
-    mode: str, inputs: Tensor, initial: State, weights: Weights[Tensor], order: Order
-) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Run one direction of a plain RNN or a GRU without gradients, to PyTorch's bits.
-
-    What `torch.nn` computes, operator by operator in its order, with the views of all time steps
-    made before the loop and everything in place that PyTorch does in place.
-
-    Parameters
-    ----------
-    mode : str
-        ``"RNN_TANH"``, ``"RNN_RELU"`` or ``"GRU"``.
-    inputs, initial, weights, order
-        As in `fast_direction`.
-
-    Returns
-    -------
-    states, last
-        As `fast_direction` does.
-
-    Notes
-    -----
-    Source: ``SimpleCell`` and ``GRUCell`` in PyTorch's ``aten/src/ATen/native/RNN.cpp``.
-
-    Examples
-    --------
-    >>> gru, x, h_0 = torch.nn.GRU(10, 20), torch.randn(5, 3, 10), torch.randn(1, 3, 20)
-    >>> with torch.no_grad():
-    ...     _, (last,) = exact_direction(
-    ...         "GRU", x, (h_0[0],), Weights(*gru.parameters()), Order())
-    ...     torch.equal(last, gru(x, h_0)[1][0])
-    True
-    """
-    projected = linear(inputs, weights.weight_ih, weights.bias_ih)  # (L, N, gate_size)
-    weight, bias = weights.weight_hh.T, weights.bias_hh  # a copy of it would give other bits
-    (h_0,), packed = initial, order.sizes is not None
-    h, states = h_0, []
-    if mode == "GRU":
-        buffer = projected.new_empty(len(h_0), projected.shape[-1])  # of the step that runs
-        gates, (r, z, m) = buffer, buffer.chunk(3, 1)  # (N, H_out) each
-        for r_x, z_x, n_x in zip(*map(order.steps, projected.chunk(3, -1)), strict=True):
-            if packed:
-                h = _entering(h, h_0, len(r_x))
-                gates = buffer[: len(h)]
-                r, z, m = gates.chunk(3, 1)
-            if bias is None:
-                torch.mm(h, weight, out=gates)
-            else:
-                torch.addmm(bias, h, weight, out=gates)
-            r.add_(r_x).sigmoid_()
-            z.add_(z_x).sigmoid_()
-            n = torch.add(n_x, m.mul_(r)).tanh_()
-            h = torch.sub(h, n).mul_(z).add_(n)
-            states.append(h)
-    else:
-        activate = torch.relu_ if mode == "RNN_RELU" else torch.tanh_
-        for x_t in order.steps(projected):
-            if packed:
-                h = _entering(h, h_0, len(x_t))
-            a = torch.mm(h, weight) if bias is None else torch.addmm(bias, h, weight)
-            h = activate(a.add_(x_t))  # (N, H_out)
-            states.append(h)
-    if order.reverse:
-        states.reverse()
-    if not packed:
-        return (torch.stack(states),), (h,)
-    joined = torch.cat(states)
-    return (joined,), (order.last(joined),)
-
-
-def run_network_by(
-    direction: Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]],
-    mode: str,
-    inputs: Tensor,
-    states: Sequence[State],
-    layers: Sequence[Sequence[Weights[Tensor]]],
-    dropout: float = 0.0,
-    batch_sizes: Sequence[int] | None = None,
-    all_states: bool = False,
-) -> Results:
-    """Run all layers, as `unrolled.layers.run_network` does, by another way through a direction.
-
-    Parameters
-    ----------
-    direction : callable
-        `fast_direction` or `exact_direction`.
-    mode : str
-        ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
-    inputs, states, layers, dropout, batch_sizes, all_states
-        As in `unrolled.layers.run_network`, tensors of float32 or float64.
-
-    Returns
-    -------
-    Results
-        The output of the last layer, and the states of all.
-
-    Examples
-    --------
-    >>> from unrolled.layers import weights_of
-    >>> lstm = torch.nn.LSTM(10, 20, num_layers=2, bidirectional=True)
-    >>> x, zeros = torch.randn(5, 3, 10), torch.zeros(3, 20)
-    >>> results = run_network_by(fast_direction, "LSTM", x, [(zeros, zeros)] * 4, weights_of(lstm))
-    >>> torch.allclose(results.output, lstm(x)[0], atol=2e-6)
-    True
-    """
-    last: list[State] = []
-    every: list[State] = []
-    for directions in layers:
-        if dropout and last:  # never on the input of layer 0, nor on the output of the last
-            inputs = F.dropout(inputs, dropout)
-        ran = []
-        for number, weights in enumerate(directions):
-            order = Order(number == 1, batch_sizes)
-            ran.append(direction(mode, inputs, states[len(last)], weights, order))
-            last.append(ran[-1][1])
-        after = ran[0][0]
-        if len(ran) == 2:
-            parts = zip(*(each for each, _ in ran), strict=True)
-            after = tuple(torch.cat(part, -1) for part in parts)
-        inputs = after[0]  # (L, N, D * H_out)
-        if all_states:
-            every.append(after)
-    return Results(inputs, last, every)
+    parts = initial if mode == "LSTM" else (initial,)
+    if torch.is_grad_enabled():
+        tensors = (inputs, *parts, *weights)
+        if any(tensor is not None and tensor.requires_grad for tensor in tensors):
+            results = _Direction.apply(mode, order, *tensors)  # type: ignore[no-untyped-call] # torch's is
+            return results if len(results) == 2 else (results[:2], results[2:])
+    if mode in _ACTIVATIONS and order == _FORWARD:
+        activate_, activate = _ACTIVATIONS[mode]
+        given = (inputs, initial, *weights[:4])
+        if suits_numpy(inputs, weights.weight_hh, order):
+            return through_numpy(*given, activate)  # its last state is a copy
+        states, last = skip_zeros(*given, activate_)
+        return states, last.clone()
+    found, _ = FORWARD[mode](inputs, parts, weights, order, keep=False)
+    ends = [order.last(part).clone() for part in found]
+    return (found, tuple(ends)) if mode == "LSTM" else (found[0], ends[0])

@@ -1,32 +1,41 @@
 """From one loop over time to a whole network: directions, layers, dropout between layers.
 
-Nothing here knows what a step computes: a step comes in as a function, and so a plain RNN, a GRU,
-an LSTM and a recurrence of your own are stacked by the same lines.
+A *direction* is a function ``(inputs, initial, weights, order) -> (states, last)``: what enters the
+layer, the state before the first step, the parameters and the order of the time steps give the
+states after all steps, and the one after the last. `plain_direction` is one, with a step of the
+package or of your own; `masked_direction` leaves out time steps; `unrolled.fast.fast_direction` is
+sooner done. `run_network` stacks them, and knows nothing of what a step computes.
 
 Input is time-major, ``(L, N, H_in)``, or packed, ``(sum of lengths, H_in)`` with ``batch_sizes``.
-Packing and dropout need torch; everything else also runs on NumPy arrays. A state is a tuple:
-``(h,)``, or ``(h, c)`` for an LSTM.
+Packing and dropout need torch; everything else also runs on NumPy arrays. A state is ``h``, or
+``(h, c)`` for an LSTM.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeAlias
 
-import numpy as np
-import torch
+import numpy as np  # noqa: F401 # the examples use it
+import torch  # noqa: F401 # the same
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
-from unrolled._scan import packed_scan, scan
-from unrolled.cells import ACTIVATIONS, Array, gru_formula, linear, lstm_formula, rnn_formula
+from unrolled._checks import check_direction
+from unrolled._scan import Order, each, scan
+from unrolled.arrays import Array, linear, namespace, where
+from unrolled.cells import gru_step, lstm_step, rnn_step
 from unrolled.shapes import num_directions, parameter_name
 
 __all__ = [
     "STEPS",
+    "Direction",
     "Results",
+    "State",
+    "Step",
     "Weights",
+    "masked_direction",
     "mode_of",
-    "run_direction",
-    "run_layer",
+    "plain_direction",
     "run_network",
     "weights_of",
 ]
@@ -60,20 +69,36 @@ class Weights(NamedTuple, Generic[Array]):
     weight_hr: Array | None = None
 
 
-State: TypeAlias = tuple[Any, ...]
-Step: TypeAlias = Callable[[Any, State, Weights[Any]], State]
+State: TypeAlias = Any
+"""``h``, or ``(h, c)`` for an LSTM."""
+
+Step: TypeAlias = Callable[..., State]
+"""``step(x_projected, state, weight_hh, bias_hh)`` gives the next state. A projection comes after
+it: the ``h`` that a step gives has the size of ``c``."""
+
+Direction: TypeAlias = Callable[[Any, State, Any, Order], tuple[Any, State]]
+"""``direction(inputs, initial, weights, order)`` gives the states after all steps, laid out like
+`inputs`, and the state after the last one."""
+
+STEPS: dict[str, Step] = {
+    "RNN_TANH": rnn_step,
+    "RNN_RELU": partial(rnn_step, nonlinearity="relu"),
+    "GRU": gru_step,
+    "LSTM": lstm_step,
+}
+"""For each mode its step."""
 
 
 class Results(NamedTuple):
-    """What a layer or a network puts out.
+    """What a network puts out.
 
     Attributes
     ----------
     output : ndarray or Tensor, shape (L, N, D * H_out)
         Hidden states of the last layer at all time steps; packed ``(sum of lengths, D * H_out)``.
-    last : list of D * num_layers tuples of ndarrays or Tensors
-        State of each layer and direction after the step that ran last.
-    every : list of num_layers tuples of ndarrays or Tensors
+    last : list of D * num_layers states
+        Of each layer and direction ``h`` or ``(h, c)`` after the step that ran last.
+    every : list of num_layers states
         Of each layer all states at all time steps, directions side by side; empty unless asked
         for.
 
@@ -88,72 +113,37 @@ class Results(NamedTuple):
     every: list[State]
 
 
-def _rnn(nonlinearity: str) -> Step:
-    activation = ACTIVATIONS[nonlinearity]
-
-    def step(x_projected: Any, state: State, weights: Weights[Any]) -> State:
-        return (rnn_formula(x_projected, state[0], weights.weight_hh, weights.bias_hh, activation),)
-
-    return step
-
-
-def _gru(x_projected: Any, state: State, weights: Weights[Any]) -> State:
-    return (gru_formula(x_projected, state[0], weights.weight_hh, weights.bias_hh),)
-
-
-def _lstm(x_projected: Any, state: State, weights: Weights[Any]) -> State:
-    h, c = state
-    return lstm_formula(x_projected, (h, c), weights.weight_hh, weights.bias_hh, weights.weight_hr)
-
-
-STEPS: dict[str, Step] = {
-    "RNN_TANH": _rnn("tanh"),
-    "RNN_RELU": _rnn("relu"),
-    "GRU": _gru,
-    "LSTM": _lstm,
-}
-"""For each mode its step: ``step(x_projected, state, weights)`` gives the next state."""
-
-
-def run_direction(
-    step: Step,
-    inputs: Array,
-    state: State,
-    weights: Weights[Array],
-    reverse: bool = False,
-    batch_sizes: Sequence[int] | None = None,
-    mask: Array | None = None,
-) -> tuple[list[State], State]:
-    """Run one layer in one direction.
+def plain_direction(
+    step: Step, inputs: Array, initial: State, weights: Weights[Array], order: Order
+) -> tuple[State, State]:
+    """Run one layer in one direction; with a step bound to it, this is a direction.
 
     Parameters
     ----------
     step : callable
-        ``step(x_projected, state, weights)`` gives the next state; see `STEPS`.
+        ``step(x_projected, state, weight_hh, bias_hh)`` gives the next state; see `STEPS`.
     inputs : ndarray or Tensor, shape (L, N, layer_input_size)
         What enters the layer; packed ``(sum of lengths, layer_input_size)``.
-    state : tuple of ndarrays or Tensors, shape (N, ...)
+    initial : ndarray or Tensor, shape (N, H_out), or a tuple of two
         State before the first step.
     weights : Weights
         Parameters of this layer and direction.
-    reverse : bool, default False
-        Whether to run from the last time step to the first.
-    batch_sizes : sequence of int, optional
-        How many sequences reach each time step, for packed `inputs`.
-    mask : ndarray or Tensor of bool, shape (L, N), optional
-        Where it is false, a step leaves the state as it is.
+    order : Order
+        Which time step comes first, and of packed sequences how many reach each.
 
     Returns
     -------
-    states : list of L tuples of ndarrays or Tensors
-        State after each step, in the order of time.
-    last : tuple of ndarrays or Tensors, shape (N, ...)
+    states : ndarray or Tensor, shape (L, N, H_out), or a tuple of two
+        State after each step, laid out like `inputs`.
+    last : ndarray or Tensor, shape (N, H_out), or a tuple of two
         State after the step that ran last.
 
     Raises
     ------
     TypeError
-        If there are `batch_sizes` and `inputs` is a NumPy array.
+        If NumPy arrays and torch tensors are mixed, or NumPy arrays are packed.
+    RuntimeError
+        If shapes or dtypes do not fit.
 
     Notes
     -----
@@ -164,126 +154,112 @@ def run_direction(
     --------
     >>> rnn = torch.nn.RNN(10, 20)
     >>> x, h_0 = torch.randn(5, 3, 10), torch.randn(1, 3, 20)
-    >>> states, (h_n,) = run_direction(STEPS["RNN_TANH"], x, (h_0[0],), Weights(*rnn.parameters()))
-    >>> torch.equal(torch.stack([h for h, in states]), rnn(x, h_0)[0])
+    >>> states, h_n = plain_direction(rnn_step, x, h_0[0], Weights(*rnn.parameters()), Order())
+    >>> torch.equal(states, rnn(x, h_0)[0])
     True
     """
-
-    def advance(x_projected: Any, state: State) -> State:
-        return step(x_projected, state, weights)
-
-    def advance_where(pair: tuple[Any, Any], state: State) -> State:
-        x_projected, keep = pair
-        after = advance(x_projected, state)
-        return tuple(_where(keep, new, old) for new, old in zip(after, state, strict=True))
-
+    check_direction(inputs, initial, weights, order.sizes)
+    step = _projecting(step, weights.weight_hr)
     projected = linear(inputs, weights.weight_ih, weights.bias_ih)  # (L, N, gate_size)
-    if batch_sizes is not None:
-        if not isinstance(projected, Tensor):
-            raise TypeError(
-                f"batch_sizes should be None for inputs of type {type(inputs).__name__}, got "
-                f"{batch_sizes}: only torch.Tensor is packed"
-            )
-        return packed_scan(advance, projected, batch_sizes, state, reverse)
-    if mask is not None:
-        return scan(advance_where, zip(projected, mask, strict=True), state, reverse)
-    return scan(advance, projected, state, reverse)
+    states, last = scan(step, projected, initial, order, (weights.weight_hh, weights.bias_hh))
+    return each(lambda *parts: order.join(parts), *states), last
 
 
-def run_layer(
-    steps: Sequence[Step],
+def _projecting(step: Step, weight_hr: Any) -> Step:
+    """Multiply the hidden state by the weight of the projection, if there is one, after a step."""
+    if weight_hr is None:
+        return step
+
+    def step_and_project(*arguments: Any) -> State:
+        h, c = step(*arguments)
+        return linear(h, weight_hr), c
+
+    return step_and_project
+
+
+def masked_direction(
+    step: Step,
+    mask: Array,
     inputs: Array,
-    states: Sequence[State],
-    directions: Sequence[Weights[Array]],
-    batch_sizes: Sequence[int] | None = None,
-    mask: Array | None = None,
-    all_states: bool = False,
-) -> Results:
-    """Run one layer in all its directions.
+    initial: State,
+    weights: Weights[Array],
+    order: Order,
+) -> tuple[State, State]:
+    """Run one layer in one direction over the time steps that count.
 
     Parameters
     ----------
-    steps : sequence of D callables
-        The step of the forward and, if there are two, of the reverse direction.
-    inputs : ndarray or Tensor, shape (L, N, layer_input_size)
-        What enters the layer; packed ``(sum of lengths, layer_input_size)``.
-    states : sequence of D tuples of ndarrays or Tensors
-        State of each direction before its first step.
-    directions : sequence of D Weights
-        Their parameters.
-    batch_sizes, mask
-        As in `run_direction`. Where `mask` is false, the output is 0.
-    all_states : bool, default False
-        Whether to keep all states, not only the hidden ones that are the output.
+    step : callable
+        As in `plain_direction`.
+    mask : ndarray or Tensor of bool, shape (L, N)
+        Where it is false, a step leaves the state as it is, and 0 is put out.
+    inputs, initial, weights, order
+        As in `plain_direction`, not packed.
 
     Returns
     -------
-    Results
-        The hidden states of the directions side by side; that of the reverse direction after its
-        last step belongs to time step 0.
-
-    Notes
-    -----
-    Source: ``FullBidirectionalLayer`` in PyTorch's ``aten/src/ATen/native/RNN.cpp``.
+    states, last
+        As `plain_direction` does.
 
     Examples
     --------
+    >>> x, mask = np.ones((3, 1, 1)), np.array([[True], [False], [True]])
     >>> weights = Weights(np.ones((1, 1)), np.ones((1, 1)))
-    >>> x, zeros = np.array([[[1.0]], [[2.0]]]), np.zeros((1, 1))
-    >>> both = run_layer([STEPS["RNN_RELU"]] * 2, x, [(zeros,), (zeros,)], [weights, weights])
-    >>> both.output[:, 0]  # prefix sums and suffix sums
-    array([[1., 3.],
-           [3., 2.]])
+    >>> count = STEPS["RNN_RELU"]
+    >>> states, last = masked_direction(count, mask, x, np.zeros((1, 1)), weights, Order())
+    >>> states.ravel(), last.ravel()
+    (array([1., 0., 2.]), array([2.]))
     """
-    ran = [
-        run_direction(step, inputs, state, weights, direction == 1, batch_sizes, mask)
-        for direction, (step, state, weights) in enumerate(
-            zip(steps, states, directions, strict=True)
-        )
-    ]
-    join = _stack if batch_sizes is None else torch.cat
-    parts = range(len(ran[0][1]) if all_states else 1)  # (h,) or (h, c)
-    every = tuple(
-        _side_by_side([join([state[part] for state in after]) for after, _ in ran])
-        for part in parts
+    check_direction(inputs, initial, weights, order.sizes)
+    step = _projecting(step, weights.weight_hr)
+    keep = iter(order.steps(mask))  # (N,) each, in step with the loop
+
+    def masked_step(x_projected: Any, state: State, *parameters: Any) -> State:
+        return each(partial(where, next(keep)), step(x_projected, state, *parameters), state)
+
+    def padded(a: Any) -> Any:
+        return where(mask, a, namespace(a).zeros_like(a))
+
+    projected = linear(padded(inputs), weights.weight_ih, weights.bias_ih)
+    states, last = scan(
+        masked_step, projected, initial, order, (weights.weight_hh, weights.bias_hh)
     )
-    if mask is not None:
-        every = tuple(_where(mask, part, _zeros(part)) for part in every)
-    return Results(every[0], [last for _, last in ran], [every] if all_states else [])
+    return each(lambda *parts: padded(order.join(parts)), *states), last
 
 
 def run_network(
-    steps: Sequence[Step],
+    directions: Sequence[Direction],
     inputs: Array,
     states: Sequence[State],
     layers: Sequence[Sequence[Weights[Array]]],
     dropout: float = 0.0,
-    batch_sizes: Sequence[int] | None = None,
-    mask: Array | None = None,
+    sizes: Sequence[int] | None = None,
     all_states: bool = False,
 ) -> Results:
     """Run all layers, each on what the layer below puts out.
 
     Parameters
     ----------
-    steps : sequence of D * num_layers callables
-        The step of each layer and direction: layer by layer, in each layer forward then reverse.
+    directions : sequence of D * num_layers callables
+        Layer by layer, in each layer forward then reverse.
     inputs : ndarray or Tensor, shape (L, N, H_in)
         Input of layer 0; packed ``(sum of lengths, H_in)``.
-    states : sequence of D * num_layers tuples of ndarrays or Tensors
-        States before the first step, in the order of `steps`.
+    states : sequence of D * num_layers states
+        State of each direction before its first step.
     layers : sequence of num_layers sequences of D Weights
         Parameters by layer and direction.
     dropout : float, default 0.0
         Probability that an element of the output of a layer, except the last, is zeroed; the
         others are divided by ``1 - dropout``.
-    batch_sizes, mask, all_states
-        As in `run_layer`.
+    sizes : sequence of int, optional
+        ``batch_sizes`` of packed `inputs`: how many sequences reach each time step.
+    all_states : bool, default False
+        Whether to keep the states of all layers.
 
     Returns
     -------
     Results
-        The output of the last layer, and the states of all.
+        The output of the last layer, the last states of all, and all of them if asked for.
 
     Raises
     ------
@@ -292,31 +268,32 @@ def run_network(
 
     Notes
     -----
-    Source: ``apply_layer_stack`` in PyTorch's ``aten/src/ATen/native/RNN.cpp``.
+    The last state of the reverse direction belongs to time step 0. Source: ``apply_layer_stack``
+    and ``FullBidirectionalLayer`` in PyTorch's ``aten/src/ATen/native/RNN.cpp``.
 
     Examples
     --------
     >>> gru = torch.nn.GRU(10, 20, num_layers=2)
     >>> x, h_0 = torch.randn(5, 3, 10), torch.randn(2, 3, 20)
-    >>> layers = [[Weights(*layer)] for layer in gru.all_weights]
-    >>> results = run_network([STEPS["GRU"]] * 2, x, [(h_0[0],), (h_0[1],)], layers)
-    >>> torch.equal(results.output, gru(x, h_0)[0])
+    >>> directions = [partial(plain_direction, gru_step)] * 2
+    >>> torch.equal(run_network(directions, x, h_0, weights_of(gru)).output, gru(x, h_0)[0])
     True
     """
-    if mask is not None:
-        inputs = _where(mask, inputs, _zeros(inputs))
     last: list[State] = []
     every: list[State] = []
-    for directions in layers:
+    for layer in layers:
         if dropout and last:  # never on the input of layer 0, nor on the output of the last
             inputs = _drop(inputs, dropout)
-        here = slice(len(last), len(last) + len(directions))
-        results = run_layer(
-            steps[here], inputs, states[here], directions, batch_sizes, mask, all_states
-        )
-        inputs = results.output
-        last += results.last
-        every += results.every
+        after = []
+        for number, weights in enumerate(layer):
+            at, order = len(last), Order(number == 1, sizes)
+            ran, end = directions[at](inputs, states[at], weights, order)
+            after.append(ran)
+            last.append(end)
+        beside = after[0] if len(after) == 1 else each(_side_by_side, *after)
+        inputs = beside[0] if isinstance(beside, tuple) else beside  # (L, N, D * H_out)
+        if all_states:
+            every.append(beside)
     return Results(inputs, last, every)
 
 
@@ -394,13 +371,6 @@ def weights_of(
     ]
 
 
-def _where(mask: Any, new: Any, old: Any) -> Any:
-    """Take `new` in the rows where `mask` is true."""
-    if isinstance(new, Tensor):  # under autocast a step may give another dtype than it got
-        return torch.where(mask[..., None], new, old.to(new.dtype))
-    return np.where(mask[..., None], new, old)
-
-
 def _drop(inputs: Array, dropout: float) -> Array:
     if not isinstance(inputs, Tensor):
         raise TypeError(
@@ -410,19 +380,5 @@ def _drop(inputs: Array, dropout: float) -> Array:
     return F.dropout(inputs, dropout)
 
 
-def _stack(arrays: list[Any]) -> Any:
-    """Stack along a new first dimension."""
-    return torch.stack(arrays) if isinstance(arrays[0], Tensor) else np.stack(arrays)
-
-
-def _side_by_side(arrays: list[Any]) -> Any:
-    """Concatenate the features; of one array this is the array."""
-    if len(arrays) == 1:
-        return arrays[0]
-    if isinstance(arrays[0], Tensor):
-        return torch.cat(arrays, -1)
-    return np.concatenate(arrays, -1)
-
-
-def _zeros(like: Any) -> Any:
-    return torch.zeros_like(like) if isinstance(like, Tensor) else np.zeros_like(like)
+def _side_by_side(*arrays: Any) -> Any:
+    return namespace(arrays[0]).cat(arrays, -1)

@@ -5,38 +5,38 @@ They inherit `torch.nn.RNNBase`, from which parameters and their initialisation 
 ``torch.compile(fullgraph=True)`` refuses.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Never, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
-from unrolled.bptt import Order
-from unrolled.cells import linear
-from unrolled.fast import (
-    NUMBERS_FOR_NUMPY,
-    exact_direction,
-    fast_direction,
-    is_followed,
-    run_network_by,
-    skip_zeros,
-    through_numpy,
-)
-from unrolled.in_place import InTorch
+from unrolled import _checks
+from unrolled._scan import Order, each
+from unrolled._torch_state import is_transformed
 from unrolled.init import uniform_bound
-from unrolled.layers import STEPS, Results, State, Step, Weights, run_direction, run_network
-from unrolled.shapes import check_arguments, num_directions, parameter_name, real_hidden_size
+from unrolled.layers import (
+    STEPS,
+    Direction,
+    State,
+    Step,
+    Weights,
+    masked_direction,
+    plain_direction,
+    run_network,
+)
+from unrolled.shapes import check_arguments, num_directions, parameter_name
 
 __all__ = ["GRU", "LSTM", "RNN", "Recurrent", "States"]
 
 Sequences: TypeAlias = Tensor | PackedSequence
-CustomStep: TypeAlias = Callable[..., Any]
+Device: TypeAlias = torch.device | str | int | None
+
+_FAST_DTYPES = frozenset((torch.float32, torch.float64))
+_PLAIN = (Tensor, nn.Parameter)  # a subclass may have no numbers, or want to see each operator
+_FORWARD = Order()
 
 
 class States(NamedTuple):
@@ -61,15 +61,28 @@ class States(NamedTuple):
     c: list[Any] | None
 
 
+class _Batch(NamedTuple):
+    """Input as the loop takes it, and the way back to how the caller had it."""
+
+    inputs: Tensor  # (L, N, H_in), packed (sum of lengths, H_in)
+    states: list[State]  # D * num_layers of h or (h, c), (N, ...) each
+    sizes: list[int] | None  # batch_sizes of packed input
+    mask: Tensor | None  # (L, N)
+    laid_out: Callable[[Tensor], Any]  # of what has all time steps
+    laid_last: Callable[[Tensor], Tensor]  # of the last states
+
+
 class Recurrent(nn.RNNBase):
-    """What `RNN`, `GRU` and `LSTM` share: the forward pass, its checks and its options.
+    """What `RNN`, `GRU` and `LSTM` share: the forward pass and its options.
 
     Parameters
     ----------
     mode : str
         ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
-    arguments : dict of str to object
-        The other arguments of `torch.nn.RNNBase` by name.
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size
+        As in `torch.nn.RNNBase`.
+    device, dtype
+        The same.
     step : callable or sequence of D * num_layers callables, optional
         A step of your own instead of that of `mode`.
     fast : bool, default False
@@ -87,37 +100,41 @@ class Recurrent(nn.RNNBase):
     True
     """
 
-    step: CustomStep | Sequence[CustomStep] | None
+    step: Step | Sequence[Step] | None
     fast: bool
 
     def __init__(
         self,
         mode: str,
-        arguments: dict[str, Any],
-        step: CustomStep | Sequence[CustomStep] | None = None,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+        *,
+        step: Step | Sequence[Step] | None = None,
         fast: bool = False,
     ) -> None:
-        own = {name: arguments.pop(name) for name in ("device", "dtype")}
-        check_arguments(mode, **arguments)
+        sizes = (input_size, hidden_size, num_layers)
+        options = {"bias": bias, "batch_first": batch_first, "dropout": dropout,
+                   "bidirectional": bidirectional, "proj_size": proj_size}  # fmt: skip # a table
+        check_arguments(mode, *sizes, **options)
         if step is not None:
-            D = num_directions(arguments["bidirectional"])
-            step = _checked_step(step, D * arguments["num_layers"])
+            step = _checks.checked_steps(step, num_directions(bidirectional) * num_layers)
         if not isinstance(fast, bool):
             raise TypeError(f"fast should be a bool, got {type(fast).__name__}")
         if fast and step is not None:
             raise ValueError("fast should be False where there is a step of your own, got True")
-        super().__init__(mode, **arguments, **own)
+        super().__init__(mode, *sizes, **options, device=device, dtype=dtype)  # type: ignore[arg-type] # checked by now
         self.step = step
         self.fast = fast
-        self._has_cell_state = mode == "LSTM"
-        self._single = self.num_layers == 1 and not self.bidirectional
-        activations: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-            "RNN_TANH": (InTorch.tanh, np.tanh),
-            "RNN_RELU": (InTorch.relu, partial(np.maximum, 0)),
-        }
-        self._in_place = activations.get(mode)
         # Names of the parameters by layer and direction, put together once.
-        there = {"weight_ih": True, "weight_hh": True, "bias_ih": self.bias, "bias_hh": self.bias}
+        there = {"weight_ih": True, "weight_hh": True, "bias_ih": bias, "bias_hh": bias}
         there["weight_hr"] = self.proj_size > 0
         self._names = [
             [
@@ -125,7 +142,7 @@ class Recurrent(nn.RNNBase):
                     parameter_name(kind, layer, direction) if there[kind] else None
                     for kind in Weights._fields
                 ]
-                for direction in range(self._D)
+                for direction in range(num_directions(bidirectional))
             ]
             for layer in range(self.num_layers)
         ]
@@ -212,205 +229,48 @@ class Recurrent(nn.RNNBase):
         >>> output.shape, h_n.shape, output[2:, 1].abs().max().item()
         (torch.Size([5, 3, 20]), torch.Size([1, 3, 20]), 0.0)
         """
-        if lengths is None and mask is None and not all_states:
-            returned = self._forward_plain(input, hx)
+        if self.fast and lengths is None and mask is None and not all_states:
+            returned = self._fast_forward(input, hx)
             if returned is not None:
                 return returned
         if isinstance(input, PackedSequence):
-            return self._forward_packed(input, hx, lengths, mask, all_states)
-        _check_tensor("input", input)
-        if input.dim() not in (2, 3):
-            raise ValueError(
-                f"input should be 2D or 3D, got {input.dim()}D of shape {tuple(input.shape)}"
-            )
-        given = self._given_states(hx)
-        for name, state in given.items():
-            if state.dim() != input.dim():
-                raise RuntimeError(
-                    f"{name} should be {input.dim()}D like input, got {state.dim()}D of shape "
-                    f"{tuple(state.shape)}"
-                )
-        self._check_features(input)
-        batched = input.dim() == 3
-        if not batched:
-            input = input.unsqueeze(1)  # (L, 1, H_in)
-            given = {name: state.unsqueeze(1) for name, state in given.items()}
-        elif self.batch_first:
-            input = input.transpose(0, 1)  # (L, N, H_in)
-        if input.size(0) == 0:
-            raise RuntimeError(
-                "input should have at least one time step, got shape "
-                f"{tuple(input.shape)} as (L, N, H_in)"
-            )
-        keep = self._mask(input, lengths, mask, batched)
-        states = self._initial_states(input, input.size(1), given)
-        results = self._network(input, states, mask=keep, all_states=all_states)
-
-        def laid_out(time_major: Tensor) -> Tensor:
-            if not batched:
-                return time_major.squeeze(1)
-            return time_major.transpose(0, 1) if self.batch_first else time_major
-
-        last = [part if batched else part.squeeze(1) for part in _stacked(results.last)]
-        return self._returned(results, laid_out, last, all_states)
-
-    def _forward_plain(self, input: Any, hx: Any) -> tuple[Any, ...] | None:
-        """Take the common case, one layer over a batch, with few questions asked.
-
-        At the sizes of the worked example, asking them all takes longer than the loop. Gives None
-        for any other case, and where there may be something to complain of.
-        """
-        if type(input) is not Tensor or self.step is not None or not self._single:
-            return None
-        find = self._parameters.get
-        weight_ih, weight = find("weight_ih_l0"), find("weight_hh_l0")
-        bias_ih, bias_hh = find("bias_ih_l0"), find("bias_hh_l0")
-        if (
-            weight_ih is None
-            or weight is None
-            or (self.bias and (bias_ih is None or bias_hh is None))
-        ):
-            return None  # something computes them
-        dtype = input.dtype
-        if input.dim() != 3 or dtype is not weight.dtype or not _in_place_applies(dtype):
-            return None
-        if self.batch_first:
-            input = input.transpose(0, 1)  # (L, N, H_in)
-        L, N, H_in = input.shape
-        if L == 0 or N == 0 or H_in != self.input_size or input.device != weight.device:
-            return None
-        h_0: Tensor | None = None
-        if hx is not None:
-            if self._has_cell_state or type(hx) is not Tensor or hx.dtype != dtype:
-                return None
-            if hx.shape != (1, N, weight.shape[1]) or hx.device != weight.device:
-                return None
-            h_0 = hx[0]
-        followed = torch.is_grad_enabled() and (
-            weight.requires_grad or is_followed((input, h_0, *self._parameters.values()))
-        )
-        if self.fast and not followed and self._in_place is not None:
-            tensors = (input, h_0, weight_ih, weight, bias_ih, bias_hh)
-            if input.is_cpu and N * self.hidden_size <= NUMBERS_FOR_NUMPY:
-                output, h = through_numpy(*tensors, self._in_place[1])
-                last: list[Tensor] = [h.unsqueeze(0)]
-            else:
-                output, h = skip_zeros(*tensors, self._in_place[0])
-                last = [torch.stack((h,))]  # no view of the output
-        elif self._has_cell_state and not self.fast:
-            return None
+            batch = self._packed_batch(input, hx, lengths, mask)
         else:
-            weights = self._find(self._names[0][0])
-            initial: tuple[Any, ...] = (h_0,)
-            if h_0 is None and not (self.fast and self._in_place is not None):
-                initial = (input.new_zeros(N, weight.shape[1]),)
-                if self._has_cell_state:
-                    initial += (input.new_zeros(N, self.hidden_size),)
-            ends: Sequence[Tensor]
-            if self.fast:
-                states, ends = fast_direction(self.mode, input, initial, weights, Order(), followed)
-                output = states[0]
-            elif followed:
-                every, ends = run_direction(STEPS[self.mode], input, initial, weights)
-                output = torch.stack([state[0] for state in every])  # (L, N, H_out)
-            else:
-                (output,), ends = exact_direction(self.mode, input, initial, weights, Order())
-            last = [end.unsqueeze(0) for end in ends]
-        if self.batch_first:
-            output = output.transpose(0, 1)  # (N, L, H_out)
-        return output, tuple(last) if self._has_cell_state else last[0]
-
-    def _forward_packed(
-        self,
-        input: PackedSequence,
-        hx: Any,
-        lengths: object,
-        mask: object,
-        all_states: bool,
-    ) -> tuple[Any, ...]:
-        for name, value in (("lengths", lengths), ("mask", mask)):
-            if value is not None:
-                raise ValueError(
-                    f"{name} should be left out for a PackedSequence, which has lengths of its "
-                    f"own, got {type(value).__name__}"
-                )
-        data, batch_sizes, sorted_indices, unsorted_indices = input
-        if data.dim() != 2:
-            raise RuntimeError(
-                f"input.data should be 2D, got {data.dim()}D of shape {tuple(data.shape)}"
-            )
-        self._check_features(data)
-        sizes = _checked_batch_sizes(batch_sizes, len(data))
-        given = self._given_states(hx)
-        for name, state in given.items():
-            if sorted_indices is not None and state.dim() < 2:  # has no sequences to sort
-                raise IndexError(
-                    f"{name} should be 3D, got {state.dim()}D of shape {tuple(state.shape)}"
-                )
-        states = self._initial_states(data, sizes[0], given)
-        if given and sorted_indices is not None:
-            states = [state.index_select(1, sorted_indices) for state in states]
-        results = self._network(data, states, sizes, all_states=all_states)
-
-        def laid_out(rows: Tensor) -> PackedSequence:
-            return PackedSequence(rows, batch_sizes, sorted_indices, unsorted_indices)
-
-        last = _stacked(results.last)
-        if unsorted_indices is not None:
-            last = [part.index_select(1, unsorted_indices) for part in last]
-        return self._returned(results, laid_out, last, all_states)
-
-    def _returned(
-        self,
-        results: Results,
-        laid_out: Callable[[Tensor], Sequences],
-        last: list[Tensor],
-        all_states: bool,
-    ) -> tuple[Any, ...]:
-        returned = laid_out(results.output), tuple(last) if self._has_cell_state else last[0]
-        if not all_states:
-            return returned
-        parts = [[laid_out(part) for part in parts] for parts in zip(*results.every, strict=True)]
-        return *returned, States(parts[0], parts[1] if self._has_cell_state else None)
-
-    def _network(
-        self,
-        inputs: Tensor,
-        states: list[Tensor],
-        batch_sizes: list[int] | None = None,
-        mask: Tensor | None = None,
-        all_states: bool = False,
-    ) -> Results:
-        layers = self._layers()
-        each = list(zip(*states, strict=True))  # D * num_layers of (h,) or (h, c)
-        dropout = self.dropout if self.training else 0.0
-        plain = type(inputs) in _PLAIN and mask is None and self.step is None
-        if plain and _in_place_applies(inputs.dtype):
-            way: Any = None
-            weights = [w for directions in layers for each in directions for w in each]
-            if self.fast:
-                way = fast_direction
-            elif not self._has_cell_state and not is_followed((inputs, *states, *weights)):
-                way = exact_direction
-            if way is not None:
-                return run_network_by(
-                    way, self.mode, inputs, each, layers, dropout, batch_sizes, all_states
-                )
-        return run_network(
-            self._steps(), inputs, each, layers, dropout, batch_sizes, mask, all_states
+            batch = self._batch(input, hx, lengths, mask)
+        results = run_network(
+            self._directions(batch.inputs, batch.mask),
+            batch.inputs,
+            batch.states,
+            self._layers(),
+            self.dropout if self.training else 0.0,
+            batch.sizes,
+            all_states,
         )
+        output = batch.laid_out(results.output)
+        last = each(batch.laid_last, each(_stacked, *results.last))
+        if not all_states:
+            return output, last
+        every = [each(batch.laid_out, states) for states in results.every]
+        if self.mode != "LSTM":
+            return output, last, States(every, None)
+        return output, last, States([h for h, _ in every], [c for _, c in every])
 
-    def _steps(self) -> list[Step]:
-        count = self._D * self.num_layers
+    def _directions(self, inputs: Tensor, mask: Tensor | None) -> list[Direction]:
+        """Choose the way through each layer and direction."""
+        count = num_directions(self.bidirectional) * self.num_layers
+        if self.fast and mask is None and _suits_fast(inputs):
+            from unrolled.fast import fast_direction  # here: who is not in a hurry needs none of it
+
+            return [partial(fast_direction, self.mode)] * count
         if self.step is None:
-            return [STEPS[self.mode]] * count
-        own: list[Any] = [self.step] * count if _is_one_step(self.step) else list(self.step)  # type: ignore[arg-type] # the other case is a sequence
-        wrap = _own_lstm_step if self._has_cell_state else _own_step
-        return [wrap(step) for step in own]
-
-    @property
-    def _D(self) -> int:  # noqa: N802 # the field's name
-        return num_directions(self.bidirectional)
+            steps: Sequence[Step] = [STEPS[self.mode]] * count
+        elif _checks.is_one_step(self.step):
+            steps = [_checks.checked_step(self.step)] * count
+        else:
+            steps = [_checks.checked_step(step) for step in self.step]  # type: ignore[union-attr] # a sequence
+        if mask is not None:
+            return [partial(masked_direction, step, mask) for step in steps]
+        return [partial(plain_direction, step) for step in steps]
 
     def _layers(self) -> list[list[Weights[Tensor]]]:
         """Collect the parameters by layer and direction."""
@@ -423,107 +283,121 @@ class Recurrent(nn.RNNBase):
         except KeyError:  # a parameter that something computes
             return Weights(*[name and getattr(self, name) for name in names])
 
-    def _given_states(self, hx: Any) -> dict[str, Tensor]:
-        """Name the states in `hx`, none if it was left out."""
-        if hx is None:
-            return {}
-        if not self._has_cell_state:
-            _check_tensor("hx", hx)
-            return {"hx": hx}
-        if isinstance(hx, Tensor):  # torch.nn.LSTM takes its rows for the two states
-            error = IndexError if hx.dim() == 0 or len(hx) < 2 else RuntimeError
-            raise error(
-                f"hx should be a tuple (h_0, c_0), got one Tensor of shape {tuple(hx.shape)}"
-            )
-        try:
-            count = len(hx)
-        except TypeError:
-            raise TypeError(f"hx should be a tuple (h_0, c_0), got {type(hx).__name__}") from None
-        if count != 2:
-            error = IndexError if count < 2 else RuntimeError  # as torch.nn.LSTM
-            raise error(f"hx should be a tuple (h_0, c_0), got {count} states")
-        h_0, c_0 = hx
-        _check_tensor("hx[0]", h_0)
-        _check_tensor("hx[1]", c_0)
-        return {"hx[0]": h_0, "hx[1]": c_0}
-
-    def _initial_states(self, inputs: Tensor, N: int, given: dict[str, Tensor]) -> list[Tensor]:
-        H_out = real_hidden_size(self.hidden_size, self.proj_size)
-        widths = (H_out, self.hidden_size) if self._has_cell_state else (H_out,)
-        count = self._D * self.num_layers
-        if not given:
-            return [inputs.new_zeros(count, N, width) for width in widths]
-        for (name, state), width in zip(given.items(), widths, strict=True):
-            self._check_state(name, state, (count, N, width), inputs)
-        return list(given.values())
-
-    def _check_state(
-        self, name: str, state: Tensor, expected: tuple[int, int, int], inputs: Tensor
-    ) -> None:
-        if state.shape != expected:
-            width = "hidden_size" if name == "hx[1]" else "H_out"
-            raise RuntimeError(
-                f"{name} should have shape {expected} as (D * num_layers, N, {width}), "
-                f"got {tuple(state.shape)}"
-            )
-        if state.device != inputs.device:
-            raise RuntimeError(
-                f"{name} should be on the device of input, {inputs.device}, got {state.device}"
-            )
-        if state.dtype != inputs.dtype and not torch.is_autocast_enabled(inputs.device.type):
-            raise RuntimeError(
-                f"{name} should have the dtype of input, {inputs.dtype}, got {state.dtype}"
-            )
-
-    def _check_features(self, inputs: Tensor) -> None:
-        weight = self.weight_ih_l0
-        if inputs.dtype != weight.dtype and not torch.is_autocast_enabled(inputs.device.type):
-            raise ValueError(
-                f"input should have the dtype of the weights, {weight.dtype}, got {inputs.dtype}: "
-                f"convert with input.to({weight.dtype}) or module.to({inputs.dtype})"
-            )
-        if inputs.size(-1) != self.input_size:
-            raise RuntimeError(
-                f"input should have input_size={self.input_size} features in its last dimension, "
-                f"got {inputs.size(-1)} in shape {tuple(inputs.shape)}"
-            )
-        if inputs.device != weight.device:
-            raise RuntimeError(
-                f"input should be on the device of the weights, {weight.device}, "
-                f"got {inputs.device}"
-            )
-
-    def _mask(
-        self,
-        inputs: Tensor,
-        lengths: Sequence[int] | Tensor | None,
-        mask: Tensor | None,
-        batched: bool,
-    ) -> Tensor | None:
-        """Turn `lengths` or `mask` into a mask of shape (L, N)."""
-        L, N = inputs.size(0), inputs.size(1)
-        if lengths is not None:
-            if mask is not None:
-                raise ValueError("lengths should be left out where there is a mask, got both")
-            if not batched:
-                raise ValueError("lengths should be left out for unbatched input, got some")
-            steps = torch.arange(L, device=inputs.device)
-            return steps[:, None] < _checked_lengths(lengths, L, N, inputs.device)
-        if mask is None:
-            return None
-        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-            got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-            raise TypeError(f"mask should be a Tensor of torch.bool, got {got}")
-        expected = ((N, L) if self.batch_first else (L, N)) if batched else (L,)
-        if mask.shape != expected:
-            raise RuntimeError(f"mask should have shape {expected}, got {tuple(mask.shape)}")
-        if mask.device != inputs.device:
-            raise RuntimeError(
-                f"mask should be on the device of input, {inputs.device}, got {mask.device}"
-            )
+    def _batch(self, input: Any, hx: Any, lengths: Any, mask: Any) -> "_Batch":
+        """Lay out input and states time-major, ``(L, N, H_in)``; say how to lay out the results."""
+        _checks.check_input(input)
+        given = _checks.named_states(self, hx)
+        _checks.check_ranks(given, input)
+        _checks.check_features(self, input)
+        batched, batch_first = input.dim() == 3, self.batch_first
         if not batched:
-            return mask[:, None]
-        return mask.T.contiguous() if self.batch_first else mask
+            input = input.unsqueeze(1)  # (L, 1, H_in)
+            given = {name: state.unsqueeze(1) for name, state in given.items()}
+        elif batch_first:
+            input = input.transpose(0, 1)  # (L, N, H_in)
+        if input.size(0) == 0:
+            raise RuntimeError(
+                "input should have at least one time step, got shape "
+                f"{tuple(input.shape)} as (L, N, H_in)"
+            )
+        keep = _checks.checked_mask(lengths, mask, input, batched, batch_first)
+        states = self._states(given, input, input.size(1))
+
+        def laid_out(time_major: Tensor) -> Tensor:
+            if not batched:
+                return time_major.squeeze(1)
+            return time_major.transpose(0, 1) if batch_first else time_major
+
+        def laid_last(last: Tensor) -> Tensor:
+            return last if batched else last.squeeze(1)
+
+        return _Batch(input, states, None, keep, laid_out, laid_last)
+
+    def _packed_batch(self, input: PackedSequence, hx: Any, lengths: Any, mask: Any) -> "_Batch":
+        """Sort the states as the sequences are; say how to lay out the results."""
+        data, batch_sizes, sorted_indices, unsorted_indices = input
+        sizes = _checks.check_packed(input, lengths, mask)
+        _checks.check_features(self, data)
+        given = _checks.named_states(self, hx)
+        if sorted_indices is not None:
+            _checks.check_sortable(given)
+        states = self._states(given, data, sizes[0], sorted_indices)
+
+        def laid_out(rows: Tensor) -> PackedSequence:
+            return PackedSequence(rows, batch_sizes, sorted_indices, unsorted_indices)
+
+        def laid_last(last: Tensor) -> Tensor:
+            return last if unsorted_indices is None else last.index_select(1, unsorted_indices)
+
+        return _Batch(data, states, sizes, None, laid_out, laid_last)
+
+    def _states(
+        self,
+        given: dict[str, Tensor],
+        inputs: Tensor,
+        N: int,
+        sorted_indices: Tensor | None = None,
+    ) -> list[State]:
+        """Give the state of each layer and direction before its first step."""
+        if given:
+            _checks.check_states(self, given, inputs, N)
+            states = list(given.values())
+            if sorted_indices is not None:
+                states = [state.index_select(1, sorted_indices) for state in states]
+        else:
+            states = [inputs.new_zeros(shape) for shape in _checks.state_shapes(self, N)]
+        return list(zip(*states, strict=True)) if self.mode == "LSTM" else list(states[0])
+
+    def _fast_forward(self, input: Any, hx: Any) -> tuple[Any, ...] | None:
+        """Take the common case of a fast module, one layer over a batch, with few questions asked.
+
+        At the sizes of the worked example, asking them all takes longer than the loop. Gives None
+        for any other case, and where there may be something to complain of.
+        """
+        if type(input) is not Tensor or self.num_layers > 1 or self.bidirectional:
+            return None
+        find = self._parameters.get
+        weight_ih, weight_hh = find("weight_ih_l0"), find("weight_hh_l0")
+        bias_ih, bias_hh = find("bias_ih_l0"), find("bias_hh_l0")
+        if weight_ih is None or weight_hh is None:
+            return None  # something computes them
+        if self.bias and (bias_ih is None or bias_hh is None):
+            return None
+        weight_hr = find("weight_hr_l0") if self.proj_size else None
+        if self.proj_size and weight_hr is None:
+            return None
+        dtype = input.dtype
+        if input.dim() != 3 or dtype is not weight_hh.dtype or not _suits_fast(input):
+            return None
+        if self.batch_first:
+            input = input.transpose(0, 1)  # (L, N, H_in)
+        L, N, H_in = input.shape
+        if L == 0 or N == 0 or H_in != self.input_size or input.device != weight_hh.device:
+            return None
+        H_out = weight_hh.shape[1]
+        initial: State = None
+        if hx is not None:
+            if self.mode == "LSTM" or type(hx) is not Tensor or hx.dtype != dtype:
+                return None
+            if hx.shape != (1, N, H_out) or hx.device != weight_hh.device:
+                return None
+            initial = hx[0]
+        elif self.mode == "LSTM":
+            initial = input.new_zeros(N, H_out), input.new_zeros(N, self.hidden_size)
+        elif self.mode == "GRU":
+            initial = input.new_zeros(N, H_out)
+        from unrolled.fast import fast_direction  # see above
+
+        weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
+        output, last = fast_direction(self.mode, input, initial, weights, _FORWARD)
+        if self.mode == "LSTM":
+            output, (h, c) = output[0], last
+            last = h.unsqueeze(0), c.unsqueeze(0)
+        else:
+            last = last.unsqueeze(0)
+        if self.batch_first:
+            output = output.transpose(0, 1)  # (N, L, H_out)
+        return output, last
 
 
 class RNN(Recurrent):
@@ -575,8 +449,8 @@ class RNN(Recurrent):
     `torch.compile` and modes that watch operators; `output` is kept for the backward pass, so
     that to change it in place before is an error.
 
-    The signature is that of `torch.nn.RNN`: of the positional arguments the fourth is
-    `nonlinearity` and the ninth would be ``proj_size``, which must be 0.
+    As in `torch.nn.RNN`, the ninth argument by position is ``proj_size``: it must be 0, and by
+    name it is refused.
 
     Examples
     --------
@@ -591,13 +465,32 @@ class RNN(Recurrent):
 
     nonlinearity: str
 
-    def __init__(self, *args: Any, step: Any = None, fast: bool = False, **kwargs: Any) -> None:
-        _refuse_projection("RNN", kwargs)
-        arguments = _rnn_arguments(*args, **kwargs)
-        nonlinearity = arguments.pop("nonlinearity")
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        _proj_size: int = 0,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+        *,
+        step: Step | Sequence[Step] | None = None,
+        fast: bool = False,
+        **refused: Never,
+    ) -> None:
+        _checks.check_keywords("RNN", refused)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"nonlinearity should be 'tanh' or 'relu', got {nonlinearity!r}")
-        super().__init__(f"RNN_{nonlinearity.upper()}", arguments, step, fast)
+        mode = f"RNN_{nonlinearity.upper()}"
+        super().__init__(
+            mode, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            _proj_size, device, dtype, step=step, fast=fast,
+        )  # fmt: skip # as wide as the page
         self.nonlinearity = nonlinearity
 
 
@@ -642,8 +535,11 @@ class GRU(Recurrent):
 
     Notes
     -----
-    For the formula see `unrolled.cells.gru_formula`; its source is the docstring of
+    For the formula see `unrolled.cells.gru_step`; its source is the docstring of
     `torch.nn.GRU`.
+
+    As in `torch.nn.GRU`, the ninth argument by position is ``proj_size``: it must be 0, and by
+    name it is refused.
 
     Examples
     --------
@@ -655,9 +551,28 @@ class GRU(Recurrent):
     [True, True]
     """
 
-    def __init__(self, *args: Any, step: Any = None, fast: bool = False, **kwargs: Any) -> None:
-        _refuse_projection("GRU", kwargs)
-        super().__init__("GRU", _gru_arguments(*args, **kwargs), step, fast)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        _proj_size: int = 0,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+        *,
+        step: Step | Sequence[Step] | None = None,
+        fast: bool = False,
+        **refused: Never,
+    ) -> None:
+        _checks.check_keywords("GRU", refused)
+        super().__init__(
+            "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout,
+            bidirectional, _proj_size, device, dtype, step=step, fast=fast,
+        )  # fmt: skip # as wide as the page
 
 
 class LSTM(Recurrent):
@@ -707,7 +622,7 @@ class LSTM(Recurrent):
 
     Notes
     -----
-    For the formula see `unrolled.cells.lstm_formula`; its source is the docstring of
+    For the formula see `unrolled.cells.lstm_step`; its source is the docstring of
     `torch.nn.LSTM`.
 
     Examples
@@ -722,219 +637,32 @@ class LSTM(Recurrent):
     [True, True, True]
     """
 
-    def __init__(self, *args: Any, step: Any = None, fast: bool = False, **kwargs: Any) -> None:
-        super().__init__("LSTM", _lstm_arguments(*args, **kwargs), step, fast)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+        *,
+        step: Step | Sequence[Step] | None = None,
+        fast: bool = False,
+    ) -> None:
+        super().__init__(
+            "LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout,
+            bidirectional, proj_size, device, dtype, step=step, fast=fast,
+        )  # fmt: skip # as wide as the page
 
 
-def _rnn_arguments(
-    input_size: Any,
-    hidden_size: Any,
-    num_layers: Any = 1,
-    nonlinearity: Any = "tanh",
-    bias: Any = True,
-    batch_first: Any = False,
-    dropout: Any = 0.0,
-    bidirectional: Any = False,
-    proj_size: Any = 0,
-    device: Any = None,
-    dtype: Any = None,
-) -> dict[str, Any]:
-    """Name the arguments of `torch.nn.RNN`, in the order in which it takes them."""
-    return locals()
+def _suits_fast(inputs: Tensor) -> bool:
+    """Tell whether writing in place is safe: what transforms operators needs the plain loop."""
+    return type(inputs) in _PLAIN and inputs.dtype in _FAST_DTYPES and not is_transformed()
 
 
-def _gru_arguments(
-    input_size: Any,
-    hidden_size: Any,
-    num_layers: Any = 1,
-    bias: Any = True,
-    batch_first: Any = False,
-    dropout: Any = 0.0,
-    bidirectional: Any = False,
-    proj_size: Any = 0,
-    device: Any = None,
-    dtype: Any = None,
-) -> dict[str, Any]:
-    """Name the arguments of `torch.nn.GRU`, in the order in which it takes them."""
-    return locals()
-
-
-def _lstm_arguments(
-    input_size: Any,
-    hidden_size: Any,
-    num_layers: Any = 1,
-    bias: Any = True,
-    batch_first: Any = False,
-    dropout: Any = 0.0,
-    bidirectional: Any = False,
-    proj_size: Any = 0,
-    device: Any = None,
-    dtype: Any = None,
-) -> dict[str, Any]:
-    """Name the arguments of `torch.nn.LSTM`, in the order in which it takes them."""
-    return locals()
-
-
-def _show_arguments(module: type, arguments: Callable[..., Any], hidden: tuple[str, ...]) -> None:
-    """Name them in Python's own messages, in help() and in the API reference."""
-    arguments.__qualname__ = module.__name__
-    shown = [
-        parameter.replace(annotation=inspect.Parameter.empty)
-        for name, parameter in inspect.signature(arguments).parameters.items()
-        if name not in hidden
-    ]
-    own = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-        for name, default in (("step", None), ("fast", False))
-    ]
-    module.__signature__ = inspect.Signature([*shown, *own])  # type: ignore[attr-defined] # inspect looks for it
-
-
-_show_arguments(RNN, _rnn_arguments, hidden=("proj_size",))
-_show_arguments(GRU, _gru_arguments, hidden=("proj_size",))
-_show_arguments(LSTM, _lstm_arguments, hidden=())
-
-
-def _refuse_projection(module: str, keywords: dict[str, Any]) -> None:
-    if "proj_size" in keywords:  # refused by name even where it is 0, as torch.nn does
-        raise ValueError(
-            f"proj_size is only supported by LSTM, not by {module}, "
-            f"got proj_size={keywords['proj_size']!r}"
-        )
-
-
-def _checked_step(step: Any, count: int) -> Any:
-    """Refuse what is neither a step nor one step for each layer and direction."""
-    if _is_one_step(step):
-        return step
-    try:
-        steps = list(step)
-    except TypeError:
-        raise TypeError(
-            f"step should be callable or a sequence of callables, got {type(step).__name__}"
-        ) from None
-    for index, one in enumerate(steps):
-        if not callable(one):
-            raise TypeError(f"step[{index}] should be callable, got {type(one).__name__}")
-    if len(steps) != count:
-        raise ValueError(
-            f"step should have {count} callables, one for each layer and direction, "
-            f"got {len(steps)}"
-        )
-    # Modules become submodules, so that their parameters are trained and saved.
-    return nn.ModuleList(steps) if all(isinstance(one, nn.Module) for one in steps) else steps
-
-
-def _is_one_step(step: object) -> bool:
-    """Tell one step from a sequence of steps; a ModuleList claims to be callable."""
-    return callable(step) and not isinstance(step, nn.ModuleList | nn.Sequential | list | tuple)
-
-
-# Annotations in quotes: torch.compile evaluates those of nested functions, and fails on generics.
-def _own_step(step: CustomStep) -> Step:
-    def run(x_projected: Any, state: State, weights: "Weights[Any]") -> State:
-        h = step(x_projected, state[0], weights.weight_hh, weights.bias_hh)
-        _check_returned("h", h, state[0].shape)
-        return (h,)
-
-    return run
-
-
-def _own_lstm_step(step: CustomStep) -> Step:
-    def run(x_projected: Any, state: State, weights: "Weights[Any]") -> State:
-        returned = step(x_projected, state, weights.weight_hh, weights.bias_hh)
-        if not isinstance(returned, tuple) or len(returned) != 2:
-            raise TypeError(f"step should return (h, c), got {type(returned).__name__}")
-        h, c = returned
-        _check_returned("c", c, state[1].shape)
-        _check_returned("h", h, state[1].shape)
-        return (h if weights.weight_hr is None else linear(h, weights.weight_hr)), c
-
-    return run
-
-
-def _check_returned(name: str, value: object, expected: tuple[int, ...]) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"step should return {name} as a Tensor, got {type(value).__name__}")
-    if value.shape != expected:
-        raise RuntimeError(
-            f"step should return {name} of shape {tuple(expected)}, got {tuple(value.shape)}"
-        )
-
-
-# Looked up once: this is asked at each call, and a small network is run in a few microseconds.
-_is_compiling = torch.compiler.is_compiling
-_is_autocast = torch._C._is_any_autocast_enabled
-_transform = torch._C._functorch.peek_interpreter_stack  # that of torch.func, if one runs
-_listeners = torch._C._len_torch_dispatch_stack, torch._C._len_torch_function_stack  # as in trace
-_tracing = torch._C._get_tracing_state  # that of torch.jit, which would record NumPy's results
-_IN_PLACE = frozenset((torch.float32, torch.float64))
-_PLAIN = (Tensor, nn.Parameter)  # a subclass may have no numbers, or want to see each operator
-
-
-def _in_place_applies(dtype: torch.dtype) -> bool:
-    """Tell whether writing in place is safe; what transforms operators needs the plain loop."""
-    return (
-        dtype in _IN_PLACE
-        and not _is_compiling()
-        and not _is_autocast()
-        and _transform() is None
-        and _tracing() is None
-        and _listeners[0]() == 0
-        and _listeners[1]() == 0
-        and forward_ad._current_level < 0  # dual numbers
-    )
-
-
-def _stacked(last: list[State]) -> list[Tensor]:
-    """Stack the states of all layers and directions: h_n, and for an LSTM c_n."""
-    return [torch.stack(parts) for parts in zip(*last, strict=True)]
-
-
-def _check_tensor(name: str, value: object) -> None:
-    if not isinstance(value, Tensor):
-        # torch.nn asks whatever came for its .dim() and so ends with this type.
-        raise AttributeError(f"{name} should be a torch.Tensor, got {type(value).__name__}")
-
-
-def _checked_lengths(
-    lengths: Sequence[int] | Tensor, L: int, N: int, device: torch.device
-) -> Tensor:
-    """Refuse lengths that PyTorch's packing takes silently for others."""
-    try:
-        # Of an empty list torch would make floating-point numbers.
-        dtype = torch.int64 if isinstance(lengths, list | tuple) and not lengths else None
-        counts = torch.as_tensor(lengths, dtype=dtype, device=device)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"lengths should be integers, got {lengths!r}") from None
-    if counts.is_floating_point() or counts.is_complex() or counts.dtype == torch.bool:
-        raise TypeError(f"lengths should be integers, got {counts.dtype}")
-    if counts.shape != (N,):
-        raise RuntimeError(f"lengths should have shape {(N,)}, got {tuple(counts.shape)}")
-    if not isinstance(lengths, Tensor):
-        values = list(lengths)
-    elif torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(counts):
-        values = []  # not known while a tensor is compiled, nor under torch.func.vmap
-    else:
-        values = counts.tolist()
-    if not all(0 <= value <= L for value in values):
-        raise RuntimeError(f"lengths should be from 0 to L={L}, got {values}")
-    return counts
-
-
-def _checked_batch_sizes(batch_sizes: Tensor, rows: int) -> list[int]:
-    """Refuse a hand-made PackedSequence whose batch_sizes do not describe its data."""
-    expected = "PackedSequence.batch_sizes should"
-    if batch_sizes.dim() != 1:
-        raise IndexError(f"{expected} be 1D, got {batch_sizes.dim()}D")
-    sizes: list[int] = batch_sizes.tolist()
-    if batch_sizes.dtype != torch.int64:
-        error = TypeError if batch_sizes.is_floating_point() else RuntimeError
-        raise error(f"{expected} have dtype torch.int64, got {batch_sizes.dtype}")
-    if not sizes:
-        raise IndexError(f"{expected} have at least one time step, got none")
-    if sizes[-1] <= 0 or any(later > earlier for earlier, later in pairwise(sizes)):
-        raise RuntimeError(f"{expected} be positive and never increase, got {sizes}")
-    if sum(sizes) != rows:
-        raise RuntimeError(f"{expected} sum to the {rows} rows of data, got {sizes}")
-    return sizes
+def _stacked(*states: Tensor) -> Tensor:
+    return torch.stack(states)  # (D * num_layers, N, ...)

@@ -8,14 +8,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled._scan import scan
-from unrolled.cells import linear, relu, sigmoid, tanh
-from unrolled.layers import State, Weights
+from unrolled._scan import Order, scan
+from unrolled.arrays import linear, relu, sigmoid, tanh
+from unrolled.layers import Weights, run_network
 from unrolled.shapes import GATES
 
 __all__ = ["Network", "Recipe", "Results", "Values"]
 
 Values: TypeAlias = NDArray[np.float64]
+State: TypeAlias = tuple[Values, ...]  # (h,) or (h, c)
 Results: TypeAlias = dict[str, Values]
 
 
@@ -175,28 +176,35 @@ class Network:
 
         own = self.layers if recipe.parameters == "reference" else self.own
         assert own is not None  # see needs
-        run_direction = partial(_direction, recipe, self.mode)
-        last: list[State] = []
-        for layer in range(self.num_layers):
-            ran = []
-            for direction in range(self.D):
-                weights = own[0 if recipe.layers == "first" else layer][
+        layers = [
+            [
+                own[0 if recipe.layers == "first" else layer][
                     0 if recipe.reverse_weights == "forward" else direction
                 ]
-                place = {
-                    "first": 0,
-                    "by direction": direction * self.num_layers + layer,
-                }.get(recipe.initial, layer * self.D + direction)
-                factor = 0.0 if recipe.initial == "zeros" else 1.0
-                initial = tuple(factor * part[place] for part in states)
-                ran.append(run_direction(inputs, initial, weights, direction == 1))
-            last += [state for _, state in ran]
-            if recipe.side_by_side == "reverse first":
-                ran.reverse()
-            inputs = np.concatenate(
-                [np.stack([state[0] for state in every]) for every, _ in ran], -1
-            )
-        return self._laid_out(recipe, inputs, last, second)
+                for direction in range(self.D)
+            ]
+            for layer in range(self.num_layers)
+        ]
+        count = self.D * self.num_layers
+        places = {
+            "first": [0] * count,
+            "by direction": [
+                direction * self.num_layers + layer
+                for layer in range(self.num_layers)
+                for direction in range(self.D)
+            ],
+        }.get(recipe.initial, range(count))
+        factor = 0.0 if recipe.initial == "zeros" else 1.0
+        initial = [tuple(factor * part[place] for part in states) for place in places]
+        plain = partial(_direction, recipe, self.mode)
+        swapped = recipe.side_by_side == "reverse first"
+
+        def above(inputs: Values, *rest: Any) -> tuple[Values, State]:
+            return plain(_swap_halves(inputs) if swapped else inputs, *rest)
+
+        directions = [plain] * self.D + [above] * (count - self.D)
+        output, last, _ = run_network(directions, inputs, initial, layers)
+        return self._laid_out(recipe, _swap_halves(output) if swapped else output, last, second)
 
     def _laid_out(self, recipe: Recipe, output: Values, last: list[State], second: bool) -> Results:
         if recipe.last == "reversed":
@@ -316,11 +324,11 @@ def _direction(
     inputs: Values,
     initial: State,
     weights: Weights[Any],
-    reverse: bool,
-) -> tuple[list[State], State]:
+    order: Order,
+) -> tuple[Values, State]:
     """Run one layer in one direction; give the states that become output, and the final one.
 
-    `reverse` says how PyTorch runs it; the recipe may say otherwise.
+    `order` is PyTorch's; the recipe may say otherwise.
     """
     weights = _as_read(recipe, mode, weights)
     product = linear if recipe.products == "exact" else _TF32[recipe.products]
@@ -333,17 +341,22 @@ def _direction(
         )
         return _step(recipe, mode, x_projected, before, weights, product)
 
-    backwards = recipe.reverse != "forward" if reverse else recipe.order == "reverse"
+    backwards = recipe.reverse != "forward" if order.reverse else recipe.order == "reverse"
     projected = product(inputs, weights.weight_ih, weights.bias_ih)  # (L, N, gate_size)
-    states, last = scan(advance, projected, initial, backwards)
+    states, last = scan(advance, projected, initial, Order(backwards))
     if recipe.recorded == "before":
         states = [*states[1:], initial] if backwards else [initial, *states[:-1]]
-    if reverse:
+    if order.reverse:
         if recipe.last == "of the last time step":
             last = states[-1]
         if recipe.reverse == "not flipped back":
             states = states[::-1]
-    return states, last
+    return np.stack([state[0] for state in states]), last
+
+
+def _swap_halves(a: Values) -> Values:
+    """Exchange the two halves of the features."""
+    return np.roll(a, a.shape[-1] // 2, -1)
 
 
 def _cut(a: Values) -> Values:

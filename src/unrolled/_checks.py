@@ -1,0 +1,325 @@
+"""What is refused, with the type of error that torch raises for the same mistake.
+
+Each message names the argument and says what it should be and what came.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from unrolled._torch_state import is_batched
+from unrolled.shapes import num_directions, real_hidden_size
+
+# -- Arrays ---------------------------------------------------------------------------------------
+
+
+def check_kinds(**arrays: Any) -> None:
+    """Refuse what is no array, two kinds of arrays, or two dtypes."""
+    given = {name: array for name, array in arrays.items() if array is not None}
+    first, expected = next(iter(given.items()))
+    kind = Tensor if isinstance(expected, Tensor) else np.ndarray
+    for name, array in given.items():
+        if not isinstance(array, kind):
+            raise TypeError(
+                f"{name} should be a {'torch.Tensor' if kind is Tensor else 'numpy.ndarray'} "
+                f"like {first}, got {type(array).__name__}"
+            )
+        if array.dtype != expected.dtype and not torch.is_autocast_enabled(_device(array)):
+            raise RuntimeError(
+                f"{name} should have the dtype of {first}, {expected.dtype}, got {array.dtype}"
+            )
+
+
+def _device(array: Any) -> str:
+    return array.device.type if isinstance(array, Tensor) else "cpu"
+
+
+def check_rank(name: str, array: Any) -> None:
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{name} should be 1D or 2D, got {_ranked(array)}")
+
+
+def check_shape(name: str, array: Any, expected: tuple[int, ...], axes: str = "") -> None:
+    if array.shape != expected:
+        what = f"{tuple(expected)}{axes and f' as {axes}'}"
+        raise RuntimeError(f"{name} should have shape {what}, got {tuple(array.shape)}")
+
+
+def _ranked(array: Any) -> str:
+    return f"{array.ndim}D of shape {tuple(array.shape)}"
+
+
+def check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        # torch.nn asks whatever came for its .dim() and so ends with this type.
+        raise AttributeError(f"{name} should be a torch.Tensor, got {type(value).__name__}")
+
+
+def check_direction(inputs: Any, initial: Any, weights: Any, sizes: Any) -> None:
+    """Refuse what a loop over time would broadcast or mix in silence."""
+    states = dict(zip("hc", initial if isinstance(initial, tuple) else (initial,), strict=False))
+    check_kinds(inputs=inputs, **states, **weights._asdict())
+    if sizes is not None and not isinstance(inputs, Tensor):
+        raise TypeError(
+            f"order.sizes should be None for inputs of type {type(inputs).__name__}, got {sizes}: "
+            "only torch.Tensor is packed"
+        )
+    if len(inputs) == 0:
+        raise RuntimeError(
+            f"inputs should have at least one time step, got shape {tuple(inputs.shape)}"
+        )
+    if weights.weight_hh.ndim != 2:
+        raise RuntimeError(f"weight_hh should be 2D, got {_ranked(weights.weight_hh)}")
+    gate_size, H_out = weights.weight_hh.shape
+    N = inputs.shape[-2] if sizes is None else sizes[0]
+    check_shape("weight_ih", weights.weight_ih, (gate_size, inputs.shape[-1]))
+    check_shape("h", states["h"], (N, H_out))
+    hidden_size = H_out
+    if weights.weight_hr is not None:
+        hidden_size = weights.weight_hr.shape[-1]
+        check_shape("weight_hr", weights.weight_hr, (H_out, hidden_size))
+    if "c" in states:
+        check_shape("c", states["c"], (N, hidden_size))
+    for name in ("bias_ih", "bias_hh"):
+        if getattr(weights, name) is not None:
+            check_shape(name, getattr(weights, name), (gate_size,))
+
+
+# -- Modules --------------------------------------------------------------------------------------
+
+
+def check_input(input: Any) -> None:
+    check_tensor("input", input)
+    if input.dim() not in (2, 3):
+        raise ValueError(f"input should be 2D or 3D, got {_ranked(input)}")
+
+
+def check_features(module: nn.RNNBase, inputs: Tensor) -> None:
+    weight = module.weight_ih_l0
+    if inputs.dtype != weight.dtype and not torch.is_autocast_enabled(inputs.device.type):
+        raise ValueError(
+            f"input should have the dtype of the weights, {weight.dtype}, got {inputs.dtype}: "
+            f"convert with input.to({weight.dtype}) or module.to({inputs.dtype})"
+        )
+    if inputs.size(-1) != module.input_size:
+        raise RuntimeError(
+            f"input should have input_size={module.input_size} features in its last dimension, "
+            f"got {inputs.size(-1)} in shape {tuple(inputs.shape)}"
+        )
+    if inputs.device != weight.device:
+        raise RuntimeError(
+            f"input should be on the device of the weights, {weight.device}, got {inputs.device}"
+        )
+
+
+def named_states(module: nn.RNNBase, hx: Any) -> dict[str, Tensor]:
+    """Name the states in `hx`, none if it was left out."""
+    if hx is None:
+        return {}
+    if module.mode != "LSTM":
+        check_tensor("hx", hx)
+        return {"hx": hx}
+    if isinstance(hx, Tensor):  # torch.nn.LSTM takes its rows for the two states
+        error = IndexError if hx.dim() == 0 or len(hx) < 2 else RuntimeError
+        raise error(f"hx should be a tuple (h_0, c_0), got one Tensor of shape {tuple(hx.shape)}")
+    try:
+        count = len(hx)
+    except TypeError:
+        raise TypeError(f"hx should be a tuple (h_0, c_0), got {type(hx).__name__}") from None
+    if count != 2:
+        error = IndexError if count < 2 else RuntimeError  # as torch.nn.LSTM
+        raise error(f"hx should be a tuple (h_0, c_0), got {count} states")
+    h_0, c_0 = hx
+    check_tensor("hx[0]", h_0)
+    check_tensor("hx[1]", c_0)
+    return {"hx[0]": h_0, "hx[1]": c_0}
+
+
+def check_ranks(states: dict[str, Tensor], input: Tensor) -> None:
+    for name, state in states.items():
+        if state.dim() != input.dim():
+            raise RuntimeError(f"{name} should be {input.dim()}D like input, got {_ranked(state)}")
+
+
+def check_sortable(states: dict[str, Tensor]) -> None:
+    for name, state in states.items():
+        if state.dim() < 2:  # has no sequences to sort
+            raise IndexError(f"{name} should be 3D, got {_ranked(state)}")
+
+
+def state_shapes(module: nn.RNNBase, N: int) -> list[tuple[int, int, int]]:
+    """Give the shapes of the initial states: h_0, and for an LSTM c_0."""
+    count = num_directions(module.bidirectional) * module.num_layers
+    H_out = real_hidden_size(module.hidden_size, module.proj_size)
+    widths = [H_out, module.hidden_size] if module.mode == "LSTM" else [H_out]
+    return [(count, N, width) for width in widths]
+
+
+def check_states(module: nn.RNNBase, states: dict[str, Tensor], inputs: Tensor, N: int) -> None:
+    for (name, state), expected in zip(states.items(), state_shapes(module, N), strict=True):
+        width = "hidden_size" if name == "hx[1]" else "H_out"
+        check_shape(name, state, expected, f"(D * num_layers, N, {width})")
+        if state.device != inputs.device:
+            raise RuntimeError(
+                f"{name} should be on the device of input, {inputs.device}, got {state.device}"
+            )
+        if state.dtype != inputs.dtype and not torch.is_autocast_enabled(inputs.device.type):
+            raise RuntimeError(
+                f"{name} should have the dtype of input, {inputs.dtype}, got {state.dtype}"
+            )
+
+
+def check_packed(input: PackedSequence, lengths: object, mask: object) -> list[int]:
+    """Refuse a hand-made PackedSequence whose batch_sizes do not describe its data; give these."""
+    for name, value in (("lengths", lengths), ("mask", mask)):
+        if value is not None:
+            raise ValueError(
+                f"{name} should be left out for a PackedSequence, which has lengths of its own, "
+                f"got {type(value).__name__}"
+            )
+    if input.data.dim() != 2:
+        raise RuntimeError(f"input.data should be 2D, got {_ranked(input.data)}")
+    return _checked_sizes(input.batch_sizes, len(input.data))
+
+
+def _checked_sizes(batch_sizes: Tensor, rows: int) -> list[int]:
+    wanted = "PackedSequence.batch_sizes should"
+    if batch_sizes.dim() != 1:
+        raise IndexError(f"{wanted} be 1D, got {batch_sizes.dim()}D")
+    sizes: list[int] = batch_sizes.tolist()
+    if batch_sizes.dtype != torch.int64:
+        error = TypeError if batch_sizes.is_floating_point() else RuntimeError
+        raise error(f"{wanted} have dtype torch.int64, got {batch_sizes.dtype}")
+    if not sizes:
+        raise IndexError(f"{wanted} have at least one time step, got none")
+    if sizes[-1] <= 0 or any(later > earlier for earlier, later in pairwise(sizes)):
+        raise RuntimeError(f"{wanted} be positive and never increase, got {sizes}")
+    if sum(sizes) != rows:
+        raise RuntimeError(f"{wanted} sum to the {rows} rows of data, got {sizes}")
+    return sizes
+
+
+def checked_mask(
+    lengths: Sequence[int] | Tensor | None,
+    mask: Any,
+    inputs: Tensor,
+    batched: bool,
+    batch_first: bool,
+) -> Tensor | None:
+    """Turn `lengths` or `mask` into a mask of shape (L, N), or None where neither is given."""
+    L, N = inputs.size(0), inputs.size(1)
+    if lengths is not None:
+        if mask is not None:
+            raise ValueError("lengths should be left out where there is a mask, got both")
+        if not batched:
+            raise ValueError("lengths should be left out for unbatched input, got some")
+        steps = torch.arange(L, device=inputs.device)
+        return steps[:, None] < _checked_lengths(lengths, L, N, inputs.device)
+    if mask is None:
+        return None
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"mask should be a Tensor of torch.bool, got {got}")
+    check_shape("mask", mask, ((N, L) if batch_first else (L, N)) if batched else (L,))
+    if mask.device != inputs.device:
+        raise RuntimeError(
+            f"mask should be on the device of input, {inputs.device}, got {mask.device}"
+        )
+    if not batched:
+        return mask[:, None]
+    return mask.T.contiguous() if batch_first else mask
+
+
+def _checked_lengths(
+    lengths: Sequence[int] | Tensor, L: int, N: int, device: torch.device
+) -> Tensor:
+    """Refuse lengths that PyTorch's packing takes silently for others."""
+    try:
+        # Of an empty list torch would make floating-point numbers.
+        dtype = torch.int64 if isinstance(lengths, list | tuple) and not lengths else None
+        counts = torch.as_tensor(lengths, dtype=dtype, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"lengths should be integers, got {lengths!r}") from None
+    if counts.is_floating_point() or counts.is_complex() or counts.dtype == torch.bool:
+        raise TypeError(f"lengths should be integers, got {counts.dtype}")
+    check_shape("lengths", counts, (N,))
+    if not isinstance(lengths, Tensor):
+        values = list(lengths)
+    elif torch.compiler.is_compiling() or is_batched(counts):
+        values = []  # not known yet
+    else:
+        values = counts.tolist()
+    if not all(0 <= value <= L for value in values):
+        raise RuntimeError(f"lengths should be from 0 to L={L}, got {values}")
+    return counts
+
+
+def check_keywords(module: str, refused: dict[str, Any]) -> None:
+    """Refuse what is no argument; `proj_size` too, even where it is 0, as torch does."""
+    for name, value in refused.items():
+        if name == "proj_size":
+            raise ValueError(
+                f"proj_size is only supported by LSTM, not by {module}, got proj_size={value!r}"
+            )
+        raise TypeError(f"{module}.__init__() got an unexpected keyword argument {name!r}")
+
+
+# -- Steps of your own ----------------------------------------------------------------------------
+
+
+def checked_steps(step: Any, count: int) -> Any:
+    """Refuse what is neither a step nor one step for each layer and direction."""
+    if is_one_step(step):
+        return step
+    try:
+        steps = list(step)
+    except TypeError:
+        raise TypeError(
+            f"step should be callable or a sequence of callables, got {type(step).__name__}"
+        ) from None
+    for index, one in enumerate(steps):
+        if not callable(one):
+            raise TypeError(f"step[{index}] should be callable, got {type(one).__name__}")
+    if len(steps) != count:
+        raise ValueError(
+            f"step should have {count} callables, one for each layer and direction, "
+            f"got {len(steps)}"
+        )
+    # Modules become submodules, so that their parameters are trained and saved.
+    return nn.ModuleList(steps) if all(isinstance(one, nn.Module) for one in steps) else steps
+
+
+def is_one_step(step: object) -> bool:
+    """Tell one step from a sequence of steps; a ModuleList claims to be callable."""
+    return callable(step) and not isinstance(step, nn.ModuleList | nn.Sequential | list | tuple)
+
+
+def checked_step(step: Any) -> Any:
+    """Give the step with a check of what it returns."""
+
+    def run(x_projected: Any, state: Any, weight_hh: Any, bias_hh: Any) -> Any:
+        returned = step(x_projected, state, weight_hh, bias_hh)
+        if not isinstance(state, tuple):
+            _check_returned("h", returned, state.shape)
+            return returned
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise TypeError(f"step should return (h, c), got {type(returned).__name__}")
+        for name, value in zip("ch", returned[::-1], strict=True):
+            _check_returned(name, value, state[1].shape)  # the projection comes after it
+        return returned
+
+    return run
+
+
+def _check_returned(name: str, value: object, expected: tuple[int, ...]) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"step should return {name} as a Tensor, got {type(value).__name__}")
+    if value.shape != expected:
+        raise RuntimeError(
+            f"step should return {name} of shape {tuple(expected)}, got {tuple(value.shape)}"
+        )

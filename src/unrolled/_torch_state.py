@@ -1,0 +1,96 @@
+"""What is private to PyTorch: each name with its reason, and what holds where it is missing.
+
+PyTorch has no public way to ask whether somebody watches or transforms the operators that run. A
+version without one of these names still imports the package: that somebody does counts as true
+then, so that the plain loop runs, which is right under all of them and only slower than the fast
+one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+__all__ = ["PRIVATE", "is_batched", "is_transformed"]
+
+PRIVATE = {
+    "_C._is_any_autocast_enabled": "autocast chooses the dtype of each operator",
+    "_C._functorch.peek_interpreter_stack": "torch.func transforms each operator",
+    "_C._get_tracing_state": "torch.jit would record what NumPy computes as constants",
+    "_C._len_torch_dispatch_stack": "modes may watch or change operators",
+    "_C._len_torch_function_stack": "modes may watch functions, as `unrolled.trace` does",
+    "autograd.forward_ad._current_level": "operators carry tangents where dual numbers may be",
+    "_C._functorch.is_batchedtensor": "numbers are not known under torch.func.vmap",
+}
+"""The names below ``torch``, and why each is needed; a test says which of them are there."""
+
+
+def _find(path: str, missing: Callable[..., Any]) -> Callable[..., Any]:
+    found: Any = torch
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found or missing
+
+
+def _somebody(*_: Any) -> Any:
+    return True
+
+
+# Looked up once: this is asked at each call, and a small network is run in a few microseconds.
+_is_compiling = torch.compiler.is_compiling
+_is_autocast = _find("_C._is_any_autocast_enabled", _somebody)
+_transform = _find("_C._functorch.peek_interpreter_stack", _somebody)
+_tracing = _find("_C._get_tracing_state", _somebody)
+_dispatch_modes = _find("_C._len_torch_dispatch_stack", _somebody)
+_function_modes = _find("_C._len_torch_function_stack", _somebody)
+_is_batched = _find("_C._functorch.is_batchedtensor", lambda _: False)
+
+
+def is_transformed() -> bool:
+    """Tell whether operators are compiled, transformed, traced or watched.
+
+    Returns
+    -------
+    bool
+        Whether what leaves PyTorch's operators, or overwrites memory, could go unnoticed.
+
+    Examples
+    --------
+    >>> is_transformed()
+    False
+    >>> with torch.autocast("cpu"):
+    ...     is_transformed()
+    True
+    """
+    return bool(
+        _is_compiling()
+        or _is_autocast()
+        or _transform() is not None
+        or _tracing() is not None
+        or _dispatch_modes()
+        or _function_modes()
+        or getattr(forward_ad, "_current_level", 0) >= 0
+    )
+
+
+def is_batched(tensor: Tensor) -> bool:
+    """Tell whether `torch.func.vmap` hides the numbers of a tensor.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    bool
+        Whether to ask for its numbers would fail.
+
+    Examples
+    --------
+    >>> is_batched(torch.ones(2))
+    False
+    """
+    return bool(_is_batched(tensor))
