@@ -787,10 +787,12 @@ def direction_differences(
         to(inputs), tuple(map(to, initial)), arrays, order, keep=True
     )
     case = f"{mode}, reverse={reverse}, {sizes}, truncate={truncate}, {backend}"
-    ends = [order.last(state) for state in ours]
+    ends = [package.bptt.last_state(order, state) for state in ours]
     names = ["h", "c"][: len(ours)] + ["h_n", "c_n"][: len(ours)]
     yield from (f"{case}: {d}" for d in _far(names, [*ours, *ends], [*states, *last], 1e-12))
-    before = tuple(order.before(a, to(b)) for a, b in zip(ours, initial, strict=True))
+    before = tuple(
+        package.bptt.state_before(order, a, to(b)) for a, b in zip(ours, initial, strict=True)
+    )
     found = package.bptt.backward_direction(
         mode,
         package.bptt.Tape(to(inputs), before, gates),

@@ -29,7 +29,15 @@ from tests.comparisons import (
 from tests.strategies import FEWER, sizes
 from unrolled import Order
 from unrolled._scan import each
-from unrolled.bptt import gru_backward, lstm_backward, rnn_backward, rnn_slope, stretches
+from unrolled.bptt import (
+    gru_backward,
+    last_state,
+    lstm_backward,
+    rnn_backward,
+    rnn_slope,
+    state_before,
+    stretches,
+)
 from unrolled.layers import STEPS, Weights, plain_direction, run_network, weights_of
 
 N, L, H_in, H_out = 3, 5, 10, 20
@@ -237,20 +245,20 @@ def test_order_walks_through_packed_sequences() -> None:
     forward, reverse = Order(False, (3, 2, 1, 1)), Order(True, (3, 2, 1, 1))
     assert [s.tolist() for s in forward.steps(rows)] == [[10, 20, 30], [11, 21], [12], [13]]
     assert [s.tolist() for s in reverse.steps(rows)] == [[13], [12], [11, 21], [10, 20, 30]]
-    assert forward.before(rows, initial).tolist() == [-1, -2, -3, 10, 20, 11, 12]
-    assert reverse.before(rows, initial).tolist() == [11, 21, -3, 12, -2, 13, -1]
-    assert forward.last(rows).tolist() == [13, 21, 30]
-    assert reverse.last(rows).tolist() == [10, 20, 30]
+    assert state_before(forward, rows, initial).tolist() == [-1, -2, -3, 10, 20, 11, 12]
+    assert state_before(reverse, rows, initial).tolist() == [11, 21, -3, 12, -2, 13, -1]
+    assert last_state(forward, rows).tolist() == [13, 21, 30]
+    assert last_state(reverse, rows).tolist() == [10, 20, 30]
 
 
 @every_backend
 def test_order_walks_through_time(backend: str) -> None:
     states = BACKENDS[backend](torch.arange(10.0).reshape(5, 2))
     initial = BACKENDS[backend](torch.tensor([-1.0, -2.0]))
-    assert Order().before(states, initial)[:, 0].tolist() == [-1, 0, 2, 4, 6]
-    assert Order(True).before(states, initial)[:, 0].tolist() == [2, 4, 6, 8, -1]
-    assert Order().last(states).tolist() == [8, 9]
-    assert Order(True).last(states).tolist() == [0, 1]
+    assert state_before(Order(), states, initial)[:, 0].tolist() == [-1, 0, 2, 4, 6]
+    assert state_before(Order(True), states, initial)[:, 0].tolist() == [2, 4, 6, 8, -1]
+    assert last_state(Order(), states).tolist() == [8, 9]
+    assert last_state(Order(True), states).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("sizes", [None, (4, 3, 3, 2, 1, 1, 1)], ids=str)

@@ -248,14 +248,14 @@ def zeros(*shape: int) -> Tensor:
 
 REFUSED: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "no steps": ("RNN", {"inputs": zeros(0, N, H_in)}, RuntimeError, "inputs .* one time step"),
-    "features": ("RNN", {"inputs": zeros(L, N, 11)}, RuntimeError, "weight_ih .*20, 11.*20, 10"),
+    "features": ("RNN", {"inputs": zeros(L, N, 11)}, RuntimeError, "inputs .* 10 features, .* 11"),
     "dtype": ("RNN", {"inputs": zeros(L, N, H_in).float()}, RuntimeError, "h .*float32.*float64"),
     "array": ("RNN", {"inputs": np.zeros((L, N, H_in))}, TypeError, "h .*ndarray like inputs, got"),
     "h of one row": ("RNN", {"initial": zeros(1, H_out)}, RuntimeError, "h .*3, 20.*got .1, 20"),
     "h unbatched": ("RNN", {"initial": zeros(H_out)}, RuntimeError, r"h .*3, 20.*got \(20,\)"),
     "h an array": ("RNN", {"initial": np.zeros((N, H_out))}, TypeError, "h .*got ndarray"),
-    "h too narrow": ("RNN", {"initial": zeros(N, 7)}, RuntimeError, "h .*3, 20.*got .3, 7"),
-    "weight_hh 1D": ("RNN", {"weight_hh": zeros(H_out)}, RuntimeError, "weight_hh .*2D, got 1D"),
+    "h too narrow": ("RNN", {"initial": zeros(N, 7)}, RuntimeError, "weight_hh .*20, 7.*20, 20"),
+    "weight_hh 1D": ("RNN", {"weight_hh": zeros(H_out)}, RuntimeError, "weight_hh .*20, 20.*20,"),
     "weight_hh an array": ("RNN", {"weight_hh": np.eye(20)}, TypeError, "weight_hh .*got ndarray"),
     "bias_ih of one": ("RNN", {"bias_ih": zeros(1)}, RuntimeError, r"bias_ih .*20,\), got \(1,\)"),
     "bias_hh of rows": ("RNN", {"bias_hh": zeros(N, H_out)}, RuntimeError, r"bias_hh .*20,\), got"),

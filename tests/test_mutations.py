@@ -325,9 +325,9 @@ MUTATIONS = {
     ),
     **mutations_of_each(
         "biases left out of the weights",
-        "modules.py",
-        '"bias_ih": bias, "bias_hh": bias}',
-        '"bias_ih": bias, "bias_hh": False}',
+        "layers.py",
+        "module.bias, module.bias, getattr",
+        "module.bias, False, getattr",
         *(RNN, GRU, LSTM),
     ),
     "hx of unsorted sequences not sorted": Mutation(
@@ -665,8 +665,8 @@ MUTATIONS = {
     **mutations_of_each(
         "gradient of the last states at the first",
         "bptt.py",
-        "ending = order.last(total)",
-        "ending = (Order(not order.reverse) if order.sizes is None else order).last(total)",
+        "ending = last_state(order, total)",
+        "ending = last_state(Order(not order.reverse) if order.sizes is None else order, total)",
         BPTT,
         FAST,
     ),
@@ -706,7 +706,7 @@ MUTATIONS = {
     ),
     **mutations_of_each(
         "state before the first step",
-        "_scan.py",
+        "bptt.py",
         "[initial[None], after[:-1]]",
         "[after[:1], after[:-1]]",
         BPTT,
@@ -714,7 +714,7 @@ MUTATIONS = {
     ),
     **mutations_of_each(
         "state before the first step of the reverse direction",
-        "_scan.py",
+        "bptt.py",
         "[after[1:], initial[None]] if",
         "[after[1:], after[-1:]] if",
         BPTT,
@@ -722,7 +722,7 @@ MUTATIONS = {
     ),
     **mutations_of_each(
         "states of packed sequences before",
-        "_scan.py",
+        "bptt.py",
         "initial[len(known) : len(later)]]",
         "initial[: len(later) - len(known)]]",
         BPTT,

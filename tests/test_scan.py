@@ -4,6 +4,7 @@ import torch
 from torch.nn.utils.rnn import pack_sequence
 
 from unrolled import Order, scan
+from unrolled.bptt import last_state
 
 
 def step(x: str, state: str) -> str:
@@ -91,4 +92,4 @@ def test_a_packed_state_may_be_one_tensor(lengths: tuple[int, ...], reverse: boo
     pairs, (end,) = scan(lambda x, s: (2 * s[0] + x,), packed.data, (initial,), order)
     assert torch.equal(last, end)
     assert torch.equal(order.join(states), order.join([h for (h,) in pairs]))
-    assert torch.equal(order.last(order.join(states)), last)
+    assert torch.equal(last_state(order, order.join(states)), last)

@@ -148,7 +148,7 @@ class Case:
         import numpy as np
 
         from unrolled import Order
-        from unrolled.bptt import Tape, backward_direction
+        from unrolled.bptt import Tape, backward_direction, state_before
         from unrolled.fast import FORWARD
         from unrolled.layers import weights_of
 
@@ -163,7 +163,7 @@ class Case:
 
         def backward() -> Any:
             initial, (states, gates) = forward(keep=True)
-            before = tuple(order.before(s, i) for s, i in zip(states, initial, strict=True))
+            before = tuple(state_before(order, s, i) for s, i in zip(states, initial, strict=True))
             found = backward_direction(
                 self.theirs.mode, Tape(x, before, gates), (grad, None)[:count], (None,) * count,
                 weights, order, input_needed=False, first_needed=False,

@@ -39,11 +39,6 @@ def _device(array: Any) -> str:
     return array.device.type if isinstance(array, Tensor) else "cpu"
 
 
-def check_rank(name: str, array: Any) -> None:
-    if array.ndim not in (1, 2):
-        raise ValueError(f"{name} should be 1D or 2D, got {_ranked(array)}")
-
-
 def check_shape(name: str, array: Any, expected: tuple[int, ...], axes: str = "") -> None:
     if array.shape != expected:
         what = f"{tuple(expected)}{axes and f' as {axes}'}"
@@ -60,10 +55,48 @@ def check_tensor(name: str, value: object) -> None:
         raise AttributeError(f"{name} should be a torch.Tensor, got {type(value).__name__}")
 
 
+def check_step(
+    given: dict[str, Any],
+    states: dict[str, Any],
+    weights: dict[str, Any],
+    rows: tuple[int, ...] | None = None,
+    gates: int | None = None,
+) -> None:
+    """Refuse input, states and parameters that would broadcast or mix in silence.
+
+    A cell has as many rows as its input, and knows its gates; elsewhere `rows` are given.
+    """
+    check_kinds(**given, **states, **weights)
+    ((name, x),), weight_hr = given.items(), weights.get("weight_hr")
+    if rows is None:
+        for one, array in (given | states).items():
+            if array.ndim not in (1, 2):
+                raise ValueError(f"{one} should be 1D or 2D, got {_ranked(array)}")
+        rows = x.shape[:-1]
+    columns, H_out = weights["weight_ih"].shape[-1], states["h"].shape[-1]
+    if x.shape[-1] != columns:
+        raise RuntimeError(
+            f"{name} should have {columns} features, the columns of weight_ih, got {x.shape[-1]}"
+        )
+    hidden_size = H_out if weight_hr is None else weight_hr.shape[-1]
+    gate_size = len(weights["weight_hh"]) if gates is None else gates * hidden_size
+    shapes = {
+        "h": (*rows, H_out),
+        "c": (*rows, hidden_size),
+        "weight_hh": (gate_size, H_out),
+        "weight_ih": (gate_size, columns),
+        "bias_ih": (gate_size,),
+        "bias_hh": (gate_size,),
+        "weight_hr": (H_out, hidden_size),
+    }
+    arrays = states | weights
+    for name, shape in shapes.items():
+        if arrays.get(name) is not None:
+            check_shape(name, arrays[name], shape)
+
+
 def check_direction(inputs: Any, initial: Any, weights: Any, sizes: Any) -> None:
-    """Refuse what a loop over time would broadcast or mix in silence."""
-    states = dict(zip("hc", initial if isinstance(initial, tuple) else (initial,), strict=False))
-    check_kinds(inputs=inputs, **states, **weights._asdict())
+    """Refuse the same where a loop over time begins: it is not looked at again at each step."""
     if sizes is not None and not isinstance(inputs, Tensor):
         raise TypeError(
             f"order.sizes should be None for inputs of type {type(inputs).__name__}, got {sizes}: "
@@ -73,21 +106,9 @@ def check_direction(inputs: Any, initial: Any, weights: Any, sizes: Any) -> None
         raise RuntimeError(
             f"inputs should have at least one time step, got shape {tuple(inputs.shape)}"
         )
-    if weights.weight_hh.ndim != 2:
-        raise RuntimeError(f"weight_hh should be 2D, got {_ranked(weights.weight_hh)}")
-    gate_size, H_out = weights.weight_hh.shape
-    N = inputs.shape[-2] if sizes is None else sizes[0]
-    check_shape("weight_ih", weights.weight_ih, (gate_size, inputs.shape[-1]))
-    check_shape("h", states["h"], (N, H_out))
-    hidden_size = H_out
-    if weights.weight_hr is not None:
-        hidden_size = weights.weight_hr.shape[-1]
-        check_shape("weight_hr", weights.weight_hr, (H_out, hidden_size))
-    if "c" in states:
-        check_shape("c", states["c"], (N, hidden_size))
-    for name in ("bias_ih", "bias_hh"):
-        if getattr(weights, name) is not None:
-            check_shape(name, getattr(weights, name), (gate_size,))
+    states = dict(zip("hc", initial if isinstance(initial, tuple) else (initial,), strict=False))
+    rows = (inputs.shape[-2] if sizes is None else sizes[0],)
+    check_step({"inputs": inputs}, states, weights._asdict(), rows)
 
 
 # -- Modules --------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ nothing but calling `unrolled.arrays.linear` before this loop instead of inside 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -78,68 +77,6 @@ class Order(NamedTuple):
         tensor([ 1, 10,  2])
         """
         return namespace(steps[0]).stack(steps) if self.sizes is None else torch.cat(list(steps))
-
-    def before(self, after: Any, initial: Any) -> Any:
-        """Give the state before each step, from the states after.
-
-        Parameters
-        ----------
-        after : ndarray or Tensor, shape (..., features)
-            State after each step.
-        initial : ndarray or Tensor, shape (N, features)
-            State of each sequence before its first step.
-
-        Returns
-        -------
-        ndarray or Tensor, shape (..., features)
-            Of a sequence's first step the initial state, of the others that of the step before.
-
-        Examples
-        --------
-        >>> after, initial = torch.tensor([1, 10, 2, 20, 3]), torch.tensor([-1, -10])
-        >>> Order(sizes=[2, 2, 1]).before(after, initial).tolist()
-        [-1, -10, 1, 10, 2]
-        >>> Order(reverse=True, sizes=[2, 2, 1]).before(after, initial).tolist()
-        [2, 20, 3, -10, -1]
-        """
-        cat = namespace(after).cat
-        if self.sizes is None:
-            return cat([after[1:], initial[None]] if self.reverse else [initial[None], after[:-1]])
-        steps = self.steps(after)
-        found = [initial[: len(steps[0])]]
-        for earlier, later in pairwise(steps):
-            known = earlier[: len(later)]
-            found.append(cat([known, initial[len(known) : len(later)]]))
-        return cat(found[::-1] if self.reverse else found)
-
-    def last(self, after: Any) -> Any:
-        """Give the state of each sequence after its own last step.
-
-        Parameters
-        ----------
-        after : ndarray or Tensor, shape (..., features)
-            State after each step.
-
-        Returns
-        -------
-        ndarray or Tensor, shape (N, features)
-            A view, unless sequences end at different steps.
-
-        Examples
-        --------
-        >>> after = torch.tensor([1, 10, 2, 20, 3])
-        >>> Order(sizes=[2, 2, 1]).last(after).tolist()
-        [3, 20]
-        >>> Order(reverse=True, sizes=[2, 2, 1]).last(after).tolist()
-        [1, 10]
-        """
-        if self.sizes is None:
-            return after[0] if self.reverse else after[-1]
-        if self.reverse:
-            return after[: self.sizes[0]]
-        ends = [*self.sizes[1:], 0]
-        steps = self.steps(after)
-        return torch.cat([step[end:] for step, end in zip(steps, ends, strict=True)][::-1])
 
 
 def scan(

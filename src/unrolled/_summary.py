@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from unrolled.layers import mode_of, weights_of
+from unrolled.layers import weights_of
 from unrolled.shapes import Shape
 
-__all__ = ["Parameter", "Product", "Summary", "summary"]
+__all__ = ["Parameter", "Product", "Summary", "mode_of", "summary"]
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,40 @@ class Summary:
         states = " and ".join(f"{name} {shape}" for name, shape in self.states)
         last = f"states of a sequence: {states}, {self.state_bytes:,} bytes"
         return "\n".join([self.module, *_table(rows, 2), *_table(steps, 2), last])
+
+
+def mode_of(module: nn.Module) -> str:
+    """Name the recurrence of a module or a cell.
+
+    Parameters
+    ----------
+    module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM, or one of their cells
+        One of PyTorch's or ours.
+
+    Returns
+    -------
+    str
+        ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
+
+    Raises
+    ------
+    TypeError
+        If `module` is not recurrent.
+
+    Examples
+    --------
+    >>> mode_of(torch.nn.RNN(10, 20)), mode_of(torch.nn.GRUCell(10, 20))
+    ('RNN_TANH', 'GRU')
+    """
+    if isinstance(module, nn.RNNBase):
+        return module.mode
+    if isinstance(module, nn.RNNCellBase):
+        gates = len(module.weight_ih) // module.hidden_size
+        return {3: "GRU", 4: "LSTM"}.get(gates) or f"RNN_{str(module.nonlinearity).upper()}"
+    raise TypeError(
+        "module should be an RNN, GRU or LSTM or one of their cells, of torch.nn or unrolled, "
+        f"got {type(module).__name__}"
+    )
 
 
 def summary(module: nn.Module) -> Summary:

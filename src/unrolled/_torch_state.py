@@ -51,11 +51,6 @@ _is_batched = _find("_C._functorch.is_batchedtensor", lambda _: False)
 def is_transformed() -> bool:
     """Tell whether operators are compiled, transformed, traced or watched.
 
-    Returns
-    -------
-    bool
-        Whether what leaves PyTorch's operators, or overwrites memory, could go unnoticed.
-
     Examples
     --------
     >>> is_transformed()
@@ -77,16 +72,6 @@ def is_transformed() -> bool:
 
 def is_batched(tensor: Tensor) -> bool:
     """Tell whether `torch.func.vmap` hides the numbers of a tensor.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        Of any shape.
-
-    Returns
-    -------
-    bool
-        Whether to ask for its numbers would fail.
 
     Examples
     --------

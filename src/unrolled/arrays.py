@@ -208,16 +208,6 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 def tanh(a: Array) -> Array:
     """Take the hyperbolic tangent of each element.
 
-    Parameters
-    ----------
-    a : ndarray or Tensor
-        Any shape.
-
-    Returns
-    -------
-    ndarray or Tensor
-        The same shape, values from -1 to 1.
-
     Examples
     --------
     >>> tanh(np.array([0.0, 1.0])).round(4)
@@ -228,16 +218,6 @@ def tanh(a: Array) -> Array:
 
 def relu(a: Array) -> Array:
     """Take the larger of each element and zero.
-
-    Parameters
-    ----------
-    a : ndarray or Tensor
-        Any shape.
-
-    Returns
-    -------
-    ndarray or Tensor
-        The same shape, no value below zero.
 
     Examples
     --------
@@ -273,7 +253,7 @@ def sigmoid(a: Array) -> Array:
 
 
 def chunk(a: Array, chunks: int) -> Sequence[Array]:
-    """Cut the features into equal parts, side by side before.
+    """Cut the features into equal parts.
 
     Parameters
     ----------
@@ -300,18 +280,6 @@ def chunk(a: Array, chunks: int) -> Sequence[Array]:
 def split(a: Array, sizes: Sequence[int]) -> Sequence[Array]:
     """Cut the features into parts of these sizes, views as in `chunk`.
 
-    Parameters
-    ----------
-    a : ndarray or Tensor, shape (..., features)
-        What to cut.
-    sizes : sequence of int
-        Features of each part; their sum is that of `a`.
-
-    Returns
-    -------
-    sequence of ndarrays or Tensors
-        One for each size.
-
     Examples
     --------
     >>> split(np.arange(4), (3, 1))
@@ -321,24 +289,11 @@ def split(a: Array, sizes: Sequence[int]) -> Sequence[Array]:
 
 
 def where(mask: Array, a: Array, b: Array) -> Array:
-    """Take the rows of one array where a mask is true, and those of another elsewhere.
-
-    Parameters
-    ----------
-    mask : ndarray or Tensor of bool, shape (...)
-        One value for each row.
-    a, b : ndarray or Tensor, shape (..., features)
-        What to take where it is true, and where it is not.
-
-    Returns
-    -------
-    ndarray or Tensor, shape (..., features)
-        A new array of the dtype of `a`.
+    """Take the rows of `a` where a mask of shape (...) is true, and those of `b` elsewhere.
 
     Examples
     --------
-    >>> where(np.array([True, False]), np.ones((2, 1)), np.zeros((2, 1)))
-    array([[1.],
-           [0.]])
+    >>> where(np.array([True, False]), np.ones((2, 1)), np.zeros((2, 1))).tolist()
+    [[1.0], [0.0]]
     """
     return namespace(a).where(mask, a, b)

@@ -12,10 +12,11 @@ their lengths, as in `torch.nn.utils.rnn.PackedSequence`. `unrolled.Order` knows
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np  # noqa: F401 # the examples use it
-import torch  # noqa: F401 # the same
+import torch  # the same
 from torch import Tensor
 
 from unrolled._checks import check_kinds, check_shape
@@ -32,12 +33,14 @@ __all__ = [
     "gru_backward",
     "gru_chain",
     "gru_slopes",
+    "last_state",
     "lstm_backward",
     "lstm_chain",
     "lstm_slopes",
     "rnn_backward",
     "rnn_chain",
     "rnn_slope",
+    "state_before",
     "stretches",
     "take",
 ]
@@ -142,6 +145,74 @@ def stretches(
         else:
             start, sizes = sum(order.sizes[: times.start]), order.sizes[times]
             yield first, slice(start, start + sum(sizes)), Order(order.reverse, sizes)
+
+
+def state_before(order: Order, after: Any, initial: Any) -> Any:
+    """Give the state before each step, from the states after.
+
+    Parameters
+    ----------
+    order : Order
+        That of the direction.
+    after : ndarray or Tensor, shape (..., features)
+        State after each step.
+    initial : ndarray or Tensor, shape (N, features)
+        State of each sequence before its first step.
+
+    Returns
+    -------
+    ndarray or Tensor, shape (..., features)
+        Of a sequence's first step the initial state, of the others that of the step before.
+
+    Examples
+    --------
+    >>> after, initial = torch.tensor([1, 10, 2, 20, 3]), torch.tensor([-1, -10])
+    >>> state_before(Order(sizes=[2, 2, 1]), after, initial).tolist()
+    [-1, -10, 1, 10, 2]
+    >>> state_before(Order(reverse=True, sizes=[2, 2, 1]), after, initial).tolist()
+    [2, 20, 3, -10, -1]
+    """
+    cat = namespace(after).cat
+    if order.sizes is None:
+        return cat([after[1:], initial[None]] if order.reverse else [initial[None], after[:-1]])
+    steps = order.steps(after)
+    found = [initial[: len(steps[0])]]
+    for earlier, later in pairwise(steps):
+        known = earlier[: len(later)]
+        found.append(cat([known, initial[len(known) : len(later)]]))
+    return cat(found[::-1] if order.reverse else found)
+
+
+def last_state(order: Order, after: Any) -> Any:
+    """Give the state of each sequence after its own last step.
+
+    Parameters
+    ----------
+    order : Order
+        That of the direction.
+    after : ndarray or Tensor, shape (..., features)
+        State after each step.
+
+    Returns
+    -------
+    ndarray or Tensor, shape (N, features)
+        A view, unless sequences end at different steps.
+
+    Examples
+    --------
+    >>> after = torch.tensor([1, 10, 2, 20, 3])
+    >>> last_state(Order(sizes=[2, 2, 1]), after).tolist()
+    [3, 20]
+    >>> last_state(Order(reverse=True, sizes=[2, 2, 1]), after).tolist()
+    [1, 10]
+    """
+    if order.sizes is None:
+        return after[0] if order.reverse else after[-1]
+    if order.reverse:
+        return after[: order.sizes[0]]
+    ends = [*order.sizes[1:], 0]
+    steps = order.steps(after)
+    return torch.cat([step[end:] for step, end in zip(steps, ends, strict=True)][::-1])
 
 
 def take(a: Any, part: slice | None) -> Any:
@@ -860,7 +931,9 @@ def _remember(
     order: Order,
 ) -> Tape[Any]:
     """Compute what the steps computed once more, at all time steps at once."""
-    before = tuple(order.before(part, first) for part, first in zip(after, initial, strict=True))
+    before = tuple(
+        state_before(order, part, first) for part, first in zip(after, initial, strict=True)
+    )
     if mode.startswith("RNN"):
         return Tape(inputs, before, (after[0],))
     x_projected = linear(inputs, weights.weight_ih, weights.bias_ih)  # (L, N, gate_size)
@@ -956,7 +1029,7 @@ def _total(states: Any, last: Any, like: Any, order: Order) -> Any:
     if last is None:
         return total
     if order.sizes is None or order.reverse:
-        ending = order.last(total)
+        ending = last_state(order, total)
         ending += last
     else:
         ends = [*order.sizes[1:], 0]

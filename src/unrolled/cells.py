@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np  # noqa: F401 # the examples use it
 import torch  # noqa: F401 # the same
 
-from unrolled._checks import check_kinds, check_rank, check_shape
+from unrolled._checks import check_step
 from unrolled.arrays import Array, chunk, linear, relu, sigmoid, split, tanh
 
 __all__ = [
@@ -247,7 +247,7 @@ def lstm_cell(
         what = f"a tuple of {len(state)}" if isinstance(state, tuple) else type(state).__name__
         raise TypeError(f"state should be a tuple (h, c), got {what}")
     given = dict(zip("hc", state, strict=True))
-    _check_cell(x, given, weight_ih, weight_hh, bias_ih, bias_hh, 4, weight_hr)
+    _check_cell(x, given, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, gates=4)
     h, c = lstm_step(linear(x, weight_ih, bias_ih), state, weight_hh, bias_hh)
     return (h if weight_hr is None else linear(h, weight_hr)), c
 
@@ -349,36 +349,6 @@ def gru_cell(
     return gru_step(linear(x, weight_ih, bias_ih), h, weight_hh, bias_hh)
 
 
-def _check_cell(
-    x: Any,
-    state: dict[str, Any],
-    weight_ih: Any,
-    weight_hh: Any,
-    bias_ih: Any,
-    bias_hh: Any,
-    gates: int,
-    weight_hr: Any = None,
-) -> None:
-    """Refuse what would broadcast or mix in silence."""
-    weights = {"weight_ih": weight_ih, "weight_hh": weight_hh, "bias_ih": bias_ih,
-               "bias_hh": bias_hh, "weight_hr": weight_hr}  # fmt: skip # as wide as the page
-    check_kinds(x=x, **state, **weights)
-    for name, array in {"x": x, **state}.items():
-        check_rank(name, array)
-    if x.shape[-1] != weight_ih.shape[-1]:
-        raise RuntimeError(
-            f"x should have {weight_ih.shape[-1]} features, the columns of weight_ih, "
-            f"got {x.shape[-1]}"
-        )
-    H_out = state["h"].shape[-1]
-    hidden_size = H_out if weight_hr is None else weight_hr.shape[-1]
-    check_shape("h", state["h"], (*x.shape[:-1], H_out))
-    if "c" in state:
-        check_shape("c", state["c"], (*x.shape[:-1], hidden_size))
-    check_shape("weight_hh", weight_hh, (gates * hidden_size, H_out))
-    check_shape("weight_ih", weight_ih, (gates * hidden_size, x.shape[-1]))
-    for name, bias in (("bias_ih", bias_ih), ("bias_hh", bias_hh)):
-        if bias is not None:
-            check_shape(name, bias, (gates * hidden_size,))
-    if weight_hr is not None:
-        check_shape("weight_hr", weight_hr, (H_out, hidden_size))
+def _check_cell(x: Any, states: dict[str, Any], *weights: Any, gates: int) -> None:
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+    check_step({"x": x}, states, dict(zip(names, weights, strict=False)), gates=gates)

@@ -6,10 +6,9 @@ everything that ``unrolled.RNN(..., fast=True)`` and the others need: states, di
 sequences, and gradients by the hand-written backward pass of `unrolled.bptt`.
 
 Biases are merged and sums made in another order than PyTorch's, so that results agree to rounding
-and not to the bit. Memory is overwritten and PyTorch's operators are left for NumPy's, which what
-watches or transforms operators cannot follow. So where it runs is decided before, by
-`unrolled.modules`: it stands aside for autocast, `torch.func`, compilation, tracing and modes, and
-`unrolled.trace`, which is a mode for functions, relies on that.
+and not to the bit. Memory is overwritten, and PyTorch's operators are left for NumPy's: what
+watches or transforms operators cannot follow. So `try_fast` stands aside for autocast,
+`torch.func`, compilation, tracing and modes; `unrolled.trace`, which is a mode, relies on that.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,13 +18,15 @@ from typing import Any, Generic, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
+from torch.nn.utils.rnn import PackedSequence
 
 from unrolled._scan import Order
+from unrolled._torch_state import is_transformed
 from unrolled.arrays import Array, linear, namespace
-from unrolled.bptt import Tape, backward_direction, stretches, take
-from unrolled.layers import STEPS, State, Weights, plain_direction
+from unrolled.bptt import Tape, backward_direction, last_state, state_before, stretches, take
+from unrolled.layers import STEPS, Direction, State, Weights, plain_direction
 
 __all__ = [
     "FORWARD",
@@ -45,6 +46,7 @@ __all__ = [
     "suits_numpy",
     "textbook",
     "through_numpy",
+    "try_fast",
     "views_first",
 ]
 
@@ -595,6 +597,8 @@ FORWARD: dict[str, Callable[..., Forward[Any]]] = {
 """For each mode the top rung of its forward pass."""
 
 _FORWARD = Order()
+_DTYPES = frozenset((torch.float32, torch.float64))
+_PLAIN = (Tensor, nn.Parameter)  # a subclass may have no numbers, or want to see each operator
 _ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "RNN_TANH": (torch.tanh_, np.tanh),
     "RNN_RELU": (torch.relu_, partial(np.maximum, 0)),
@@ -678,7 +682,7 @@ class _Direction(torch.autograd.Function):
             ctx.save_for_backward(*tensors, *states, *gates)
         ctx.set_materialize_grads(False)
         # Copies, since a view of a result would cost autograd more than it saves.
-        return *states, *[order.last(part).clone() for part in states]
+        return *states, *[last_state(order, part).clone() for part in states]
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
@@ -732,7 +736,7 @@ def _backward(
             entering = tuple([state[at] for state in states])
         before = tuple(
             [
-                None if first is None else order.before(take(after, part), first)
+                None if first is None else state_before(order, take(after, part), first)
                 for after, first in zip(states, entering, strict=True)
             ]
         )
@@ -837,5 +841,95 @@ def fast_direction(
         states, last = skip_zeros(*given, activate_)
         return states, last.clone()
     found, _ = FORWARD[mode](inputs, parts, weights, order, keep=False)
-    ends = [order.last(part).clone() for part in found]
+    ends = [last_state(order, part).clone() for part in found]
     return (found, tuple(ends)) if mode == "LSTM" else (found[0], ends[0])
+
+
+def try_fast(
+    module: nn.RNNBase, input: Any, hx: Any, all_states: bool
+) -> tuple[tuple[Any, ...] | None, Direction | None]:
+    """Run what runs soonest at once, or else say which way through a direction to take.
+
+    Parameters
+    ----------
+    module : RNN, GRU or LSTM
+        One of `unrolled`, with ``fast=True``.
+    input, hx
+        As it was called with.
+    all_states : bool
+        Whether the states of all layers are wanted.
+
+    Returns
+    -------
+    returned : tuple or None
+        What the module returns, if that is known already.
+    direction : callable or None
+        `fast_direction`, or None where the plain loop has to run: for dtypes other than float32 and
+        float64, for subclasses of tensors, and where `unrolled._torch_state.is_transformed`.
+
+    Examples
+    --------
+    >>> from unrolled import GRU
+    >>> returned, _ = try_fast(GRU(10, 20), torch.randn(5, 3, 10), None, all_states=False)
+    >>> output, h_n = returned
+    >>> output.shape
+    torch.Size([5, 3, 20])
+    """
+    inputs = input.data if isinstance(input, PackedSequence) else input
+    if type(inputs) not in _PLAIN or inputs.dtype not in _DTYPES or is_transformed():
+        return None, None
+    if inputs is input and not all_states:
+        returned = _one_layer(module, input, hx)
+        if returned is not None:
+            return returned, None
+    return None, partial(fast_direction, module.mode)
+
+
+def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
+    """Take the common case, one layer over a batch, with few questions asked.
+
+    At the sizes of the worked example, asking them all takes longer than the loop. Gives None
+    for any other case, and where there may be something to complain of.
+    """
+    if module.num_layers > 1 or module.bidirectional:
+        return None
+    find = module._parameters.get
+    weight_ih, weight_hh = find("weight_ih_l0"), find("weight_hh_l0")
+    bias_ih, bias_hh = find("bias_ih_l0"), find("bias_hh_l0")
+    if weight_ih is None or weight_hh is None:
+        return None  # something computes them
+    if module.bias and (bias_ih is None or bias_hh is None):
+        return None
+    weight_hr = find("weight_hr_l0") if module.proj_size else None
+    if module.proj_size and weight_hr is None:
+        return None
+    dtype = input.dtype
+    if input.dim() != 3 or dtype is not weight_hh.dtype:
+        return None
+    if module.batch_first:
+        input = input.transpose(0, 1)  # (L, N, H_in)
+    L, N, H_in = input.shape
+    if L == 0 or N == 0 or H_in != module.input_size or input.device != weight_hh.device:
+        return None
+    H_out = weight_hh.shape[1]
+    initial: State = None
+    if hx is not None:
+        if module.mode == "LSTM" or type(hx) is not Tensor or hx.dtype != dtype:
+            return None
+        if hx.shape != (1, N, H_out) or hx.device != weight_hh.device:
+            return None
+        initial = hx[0]
+    elif module.mode == "LSTM":
+        initial = input.new_zeros(N, H_out), input.new_zeros(N, module.hidden_size)
+    elif module.mode == "GRU":
+        initial = input.new_zeros(N, H_out)
+    weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
+    output, last = fast_direction(module.mode, input, initial, weights, _FORWARD)
+    if module.mode == "LSTM":
+        output, (h, c) = output[0], last
+        last = h.unsqueeze(0), c.unsqueeze(0)
+    else:
+        last = last.unsqueeze(0)
+    if module.batch_first:
+        output = output.transpose(0, 1)  # (N, L, H_out)
+    return output, last

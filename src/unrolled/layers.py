@@ -34,7 +34,6 @@ __all__ = [
     "Step",
     "Weights",
     "masked_direction",
-    "mode_of",
     "plain_direction",
     "run_network",
     "weights_of",
@@ -297,40 +296,6 @@ def run_network(
     return Results(inputs, last, every)
 
 
-def mode_of(module: nn.Module) -> str:
-    """Name the recurrence of a module or a cell.
-
-    Parameters
-    ----------
-    module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM, or one of their cells
-        One of PyTorch's or ours.
-
-    Returns
-    -------
-    str
-        ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
-
-    Raises
-    ------
-    TypeError
-        If `module` is not recurrent.
-
-    Examples
-    --------
-    >>> mode_of(torch.nn.RNN(10, 20)), mode_of(torch.nn.GRUCell(10, 20))
-    ('RNN_TANH', 'GRU')
-    """
-    if isinstance(module, nn.RNNBase):
-        return module.mode
-    if isinstance(module, nn.RNNCellBase):
-        gates = len(module.weight_ih) // module.hidden_size
-        return {3: "GRU", 4: "LSTM"}.get(gates) or f"RNN_{str(module.nonlinearity).upper()}"
-    raise TypeError(
-        "module should be an RNN, GRU or LSTM or one of their cells, of torch.nn or unrolled, "
-        f"got {type(module).__name__}"
-    )
-
-
 def weights_of(
     module: nn.RNNBase | nn.RNNCellBase, convert: Callable[[Tensor], Any] | None = None
 ) -> list[list[Weights[Any]]]:
@@ -354,17 +319,26 @@ def weights_of(
     >>> len(layers), len(layers[0]), layers[1][0].weight_ih.shape
     (2, 2, torch.Size([80, 40]))
     """
+    own = module._parameters  # first, since to ask a module for an attribute takes its time
 
-    def collect(names: Sequence[str]) -> Weights[Any]:
-        named = [getattr(module, name, None) for name in names]
-        return Weights(*(p if p is None or convert is None else convert(p) for p in named))
+    def find(name: str) -> Any:
+        found = own.get(name)
+        if found is None:  # something computes it
+            found = getattr(module, name)
+        return found if convert is None else convert(found)
 
-    kinds = Weights._fields
+    there = [True, True, module.bias, module.bias, getattr(module, "proj_size", 0) > 0]
+    kinds = list(zip(Weights._fields, there, strict=True))
     if isinstance(module, nn.RNNCellBase):
-        return [[collect(kinds)]]
+        return [[Weights(*[find(kind) if is_there else None for kind, is_there in kinds])]]
     return [
         [
-            collect([parameter_name(kind, layer, direction) for kind in kinds])
+            Weights(
+                *[
+                    find(parameter_name(kind, layer, direction)) if is_there else None
+                    for kind, is_there in kinds
+                ]
+            )
             for direction in range(num_directions(module.bidirectional))
         ]
         for layer in range(module.num_layers)

@@ -14,29 +14,24 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from unrolled import _checks
-from unrolled._scan import Order, each
-from unrolled._torch_state import is_transformed
+from unrolled._scan import each
 from unrolled.init import uniform_bound
 from unrolled.layers import (
     STEPS,
     Direction,
     State,
     Step,
-    Weights,
     masked_direction,
     plain_direction,
     run_network,
+    weights_of,
 )
-from unrolled.shapes import check_arguments, num_directions, parameter_name
+from unrolled.shapes import check_arguments, num_directions
 
 __all__ = ["GRU", "LSTM", "RNN", "Recurrent", "States"]
 
 Sequences: TypeAlias = Tensor | PackedSequence
 Device: TypeAlias = torch.device | str | int | None
-
-_FAST_DTYPES = frozenset((torch.float32, torch.float64))
-_PLAIN = (Tensor, nn.Parameter)  # a subclass may have no numbers, or want to see each operator
-_FORWARD = Order()
 
 
 class States(NamedTuple):
@@ -133,19 +128,6 @@ class Recurrent(nn.RNNBase):
         super().__init__(mode, *sizes, **options, device=device, dtype=dtype)  # type: ignore[arg-type] # checked by now
         self.step = step
         self.fast = fast
-        # Names of the parameters by layer and direction, put together once.
-        there = {"weight_ih": True, "weight_hh": True, "bias_ih": bias, "bias_hh": bias}
-        there["weight_hr"] = self.proj_size > 0
-        self._names = [
-            [
-                [
-                    parameter_name(kind, layer, direction) if there[kind] else None
-                    for kind in Weights._fields
-                ]
-                for direction in range(num_directions(bidirectional))
-            ]
-            for layer in range(self.num_layers)
-        ]
 
     def extra_repr(self) -> str:
         """Say the arguments, as `torch.nn` does.
@@ -229,8 +211,11 @@ class Recurrent(nn.RNNBase):
         >>> output.shape, h_n.shape, output[2:, 1].abs().max().item()
         (torch.Size([5, 3, 20]), torch.Size([1, 3, 20]), 0.0)
         """
-        if self.fast and lengths is None and mask is None and not all_states:
-            returned = self._fast_forward(input, hx)
+        direction = None
+        if self.fast and lengths is None and mask is None:
+            from unrolled.fast import try_fast  # here: who is not in a hurry needs none of it
+
+            returned, direction = try_fast(self, input, hx, all_states)
             if returned is not None:
                 return returned
         if isinstance(input, PackedSequence):
@@ -238,10 +223,10 @@ class Recurrent(nn.RNNBase):
         else:
             batch = self._batch(input, hx, lengths, mask)
         results = run_network(
-            self._directions(batch.inputs, batch.mask),
+            self._directions(direction, batch.mask),
             batch.inputs,
             batch.states,
-            self._layers(),
+            weights_of(self),
             self.dropout if self.training else 0.0,
             batch.sizes,
             all_states,
@@ -255,13 +240,11 @@ class Recurrent(nn.RNNBase):
             return output, last, States(every, None)
         return output, last, States([h for h, _ in every], [c for _, c in every])
 
-    def _directions(self, inputs: Tensor, mask: Tensor | None) -> list[Direction]:
+    def _directions(self, direction: Direction | None, mask: Tensor | None) -> list[Direction]:
         """Choose the way through each layer and direction."""
         count = num_directions(self.bidirectional) * self.num_layers
-        if self.fast and mask is None and _suits_fast(inputs):
-            from unrolled.fast import fast_direction  # here: who is not in a hurry needs none of it
-
-            return [partial(fast_direction, self.mode)] * count
+        if direction is not None:
+            return [direction] * count
         if self.step is None:
             steps: Sequence[Step] = [STEPS[self.mode]] * count
         elif _checks.is_one_step(self.step):
@@ -271,17 +254,6 @@ class Recurrent(nn.RNNBase):
         if mask is not None:
             return [partial(masked_direction, step, mask) for step in steps]
         return [partial(plain_direction, step) for step in steps]
-
-    def _layers(self) -> list[list[Weights[Tensor]]]:
-        """Collect the parameters by layer and direction."""
-        return [[self._find(names) for names in layer] for layer in self._names]
-
-    def _find(self, names: list[str | None]) -> Weights[Tensor]:
-        own: Any = self._parameters  # first, since to ask a module for an attribute takes its time
-        try:
-            return Weights(*[name and own[name] for name in names])
-        except KeyError:  # a parameter that something computes
-            return Weights(*[name and getattr(self, name) for name in names])
 
     def _batch(self, input: Any, hx: Any, lengths: Any, mask: Any) -> "_Batch":
         """Lay out input and states time-major, ``(L, N, H_in)``; say how to lay out the results."""
@@ -347,57 +319,6 @@ class Recurrent(nn.RNNBase):
         else:
             states = [inputs.new_zeros(shape) for shape in _checks.state_shapes(self, N)]
         return list(zip(*states, strict=True)) if self.mode == "LSTM" else list(states[0])
-
-    def _fast_forward(self, input: Any, hx: Any) -> tuple[Any, ...] | None:
-        """Take the common case of a fast module, one layer over a batch, with few questions asked.
-
-        At the sizes of the worked example, asking them all takes longer than the loop. Gives None
-        for any other case, and where there may be something to complain of.
-        """
-        if type(input) is not Tensor or self.num_layers > 1 or self.bidirectional:
-            return None
-        find = self._parameters.get
-        weight_ih, weight_hh = find("weight_ih_l0"), find("weight_hh_l0")
-        bias_ih, bias_hh = find("bias_ih_l0"), find("bias_hh_l0")
-        if weight_ih is None or weight_hh is None:
-            return None  # something computes them
-        if self.bias and (bias_ih is None or bias_hh is None):
-            return None
-        weight_hr = find("weight_hr_l0") if self.proj_size else None
-        if self.proj_size and weight_hr is None:
-            return None
-        dtype = input.dtype
-        if input.dim() != 3 or dtype is not weight_hh.dtype or not _suits_fast(input):
-            return None
-        if self.batch_first:
-            input = input.transpose(0, 1)  # (L, N, H_in)
-        L, N, H_in = input.shape
-        if L == 0 or N == 0 or H_in != self.input_size or input.device != weight_hh.device:
-            return None
-        H_out = weight_hh.shape[1]
-        initial: State = None
-        if hx is not None:
-            if self.mode == "LSTM" or type(hx) is not Tensor or hx.dtype != dtype:
-                return None
-            if hx.shape != (1, N, H_out) or hx.device != weight_hh.device:
-                return None
-            initial = hx[0]
-        elif self.mode == "LSTM":
-            initial = input.new_zeros(N, H_out), input.new_zeros(N, self.hidden_size)
-        elif self.mode == "GRU":
-            initial = input.new_zeros(N, H_out)
-        from unrolled.fast import fast_direction  # see above
-
-        weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
-        output, last = fast_direction(self.mode, input, initial, weights, _FORWARD)
-        if self.mode == "LSTM":
-            output, (h, c) = output[0], last
-            last = h.unsqueeze(0), c.unsqueeze(0)
-        else:
-            last = last.unsqueeze(0)
-        if self.batch_first:
-            output = output.transpose(0, 1)  # (N, L, H_out)
-        return output, last
 
 
 class RNN(Recurrent):
@@ -502,26 +423,10 @@ class GRU(Recurrent):
 
     Parameters
     ----------
-    input_size : int
-        Features of the input, ``H_in``.
-    hidden_size : int
-        Features of the hidden state, ``H_out``.
-    num_layers : int, default 1
-        Layers on top of each other.
-    bias : bool, default True
-        Whether there are ``bias_ih`` and ``bias_hh``.
-    batch_first : bool, default False
-        Whether input and output are ``(N, L, ...)`` instead of ``(L, N, ...)``. It does not touch
-        the hidden states.
-    dropout : float, default 0.0
-        Probability that, in training, an element of the output of each layer except the last is
-        zeroed.
-    bidirectional : bool, default False
-        Whether each layer also runs from the last time step to the first.
-    device : torch.device, optional
-        Where the parameters live.
-    dtype : torch.dtype, optional
-        Type of the parameters.
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
+        As in `RNN`.
+    device, dtype
+        The same.
     step : callable or sequence of D * num_layers callables, optional
         A step of your own in place of `unrolled.cells.gru_step`, called as
         ``step(x_projected, h, weight_hh, bias_hh)``.
@@ -585,28 +490,13 @@ class LSTM(Recurrent):
 
     Parameters
     ----------
-    input_size : int
-        Features of the input, ``H_in``.
-    hidden_size : int
-        Features of the cell state and, without a projection, of the hidden state.
-    num_layers : int, default 1
-        Layers on top of each other.
-    bias : bool, default True
-        Whether there are ``bias_ih`` and ``bias_hh``.
-    batch_first : bool, default False
-        Whether input and output are ``(N, L, ...)`` instead of ``(L, N, ...)``. It does not touch
-        the states.
-    dropout : float, default 0.0
-        Probability that, in training, an element of the output of each layer except the last is
-        zeroed.
-    bidirectional : bool, default False
-        Whether each layer also runs from the last time step to the first.
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
+        As in `RNN`; `hidden_size` are the features of the cell state and, without a projection, of
+        the hidden state.
     proj_size : int, default 0
         Features of the hidden state after the projection; 0 is no projection.
-    device : torch.device, optional
-        Where the parameters live.
-    dtype : torch.dtype, optional
-        Type of the parameters.
+    device, dtype
+        As in `RNN`.
     step : callable or sequence of D * num_layers callables, optional
         A step of your own in place of `unrolled.cells.lstm_step`, called as
         ``step(x_projected, (h, c), weight_hh, bias_hh)``. It returns ``(h, c)``, both
@@ -657,11 +547,6 @@ class LSTM(Recurrent):
             "LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout,
             bidirectional, proj_size, device, dtype, step=step, fast=fast,
         )  # fmt: skip # as wide as the page
-
-
-def _suits_fast(inputs: Tensor) -> bool:
-    """Tell whether writing in place is safe: what transforms operators needs the plain loop."""
-    return type(inputs) in _PLAIN and inputs.dtype in _FAST_DTYPES and not is_transformed()
 
 
 def _stacked(*states: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from unrolled.layers import mode_of
+from unrolled._summary import mode_of
 from unrolled.shapes import GATES, num_directions, parameter_name, real_hidden_size
 
 __all__ = [

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from unrolled._diagnose.recipe import Network, Results, Values
-from unrolled.layers import Weights, mode_of, weights_of
+from unrolled._summary import mode_of
+from unrolled.layers import Weights, weights_of
 from unrolled.shapes import Shape, num_directions
 
 __all__ = [
