@@ -162,7 +162,7 @@ def resized(session: nox.Session) -> None:
     """Change the sizes of the worked example in its one place and build the site again."""
     install(session, "docs")
     copy = copied(session)
-    example = copy / "src" / "unrolled" / "example.py"
+    example = copy / "src" / "unrolled_site" / "example.py"
     text = example.read_text("utf-8")
     for name, old, new in (("N", 3, 4), ("L", 5, 6), ("H_in", 10, 7), ("H_out", 20, 12)):
         session.log(f"{name} = {old} becomes {new}")

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unrolled.figures.palette import (
+from unrolled_site.figures.palette import (
     BACKGROUNDS,
     GROUPS,
     INK,

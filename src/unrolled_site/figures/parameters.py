@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from ..shapes import GATES, layer_input_size, parameter_shapes, real_hidden_size
+from unrolled.shapes import GATES, layer_input_size, parameter_shapes, real_hidden_size
+
 from .blocks import plain_block
 from .svg import BODY, SMALL, WIDTH, Figure, arrow, box, line, signed, text, text_width
 from .values import flat, vector, whole
