@@ -5,7 +5,6 @@ versions of constraints.txt; `nox -R` uses the environments that are there alrea
 """
 
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -21,7 +20,6 @@ import nox.command
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "virtualenv"
-nox.options.sessions = ["lint", "tests", "doctest", "docs"]
 
 ROOT = Path(__file__).parent
 BUILD = ROOT / "docs" / "_build"
@@ -29,7 +27,8 @@ SITE = BUILD / "html"
 SCREENSHOTS = BUILD / "screenshots"
 # Sphinx deals pages out to processes by number, not by how long they take: with two processes for
 # each of two cores, the core that is done first has something left to do.
-SPHINX = ["-T", "-n", "-W", "--keep-going", "-j", "4", "-d", str(BUILD / "doctrees")]
+STRICT = ["-T", "-n", "-W", "--keep-going", "-j", "4"]
+SPHINX = [*STRICT, "-d", str(BUILD / "doctrees")]
 # It is there while the last build was free of warnings. Sphinx does not repeat the warnings of
 # pages that it does not read again, so a build may only rest on one that had none.
 CLEAN = BUILD / "clean"
@@ -51,14 +50,6 @@ def install(session: nox.Session, *groups: str, package: bool = True) -> None:
     session.install(*constraints, *nox.project.dependency_groups(PROJECT, *groups))
     if package:
         session.install(*constraints, "--no-deps", "-e", ".")
-
-
-def copied(session: nox.Session) -> Path:
-    """Copy what is needed to build the site, for a session that changes it."""
-    copy = Path(session.create_tmp()).resolve() / "unrolled"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "_build"))
-    return copy
 
 
 @nox.session
@@ -107,21 +98,28 @@ def docs(session: nox.Session) -> None:
     print(f"The site is built: open {SITE / 'index.html'}")
 
 
-@nox.session
+@nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Change the mathematics in many ways: the tests have to notice each."""
+    install(session, "test")
+    session.run("pytest", "-n", "auto", "tests/test_mutations.py", *session.posargs)
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure the speed of everything against torch.nn, for the page on speed; --quick after --."""
     install(session, "bench")
     session.run("python", "docs/_scripts/bench.py", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def porting(session: nox.Session) -> None:
     """Send weights to Keras, ONNX Runtime, Flax and Equinox and back, and compare the numbers."""
     install(session, "porting")
     session.run("python", "docs/_scripts/check_porting.py", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def live(session: nox.Session) -> None:
     """Serve the site, rebuild and reload it while you edit."""
     install(session, "docs")
@@ -137,7 +135,7 @@ def live(session: nox.Session) -> None:
     )
 
 
-@nox.session
+@nox.session(default=False)
 def linkcheck(session: nox.Session) -> None:
     """Ask every link on the site whether it still leads somewhere; needs the network."""
     install(session, "docs")
@@ -145,7 +143,7 @@ def linkcheck(session: nox.Session) -> None:
     session.run("sphinx-build", *SPHINX, "-b", "linkcheck", "docs", str(BUILD / "linkcheck"))
 
 
-@nox.session
+@nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """Look at the built site in headless Chromium and search it: run `nox -s docs` first."""
     if not (SITE / "index.html").exists():
@@ -157,66 +155,15 @@ def browser(session: nox.Session) -> None:
     print(f"The screenshots are in {SCREENSHOTS}")
 
 
-@nox.session
+@nox.session(default=False)
 def resized(session: nox.Session) -> None:
     """Change the sizes of the worked example in its one place and build the site again."""
     install(session, "docs")
-    copy = copied(session)
-    example = copy / "src" / "unrolled" / "example.py"
-    text = example.read_text("utf-8")
-    for name, old, new in (("N", 3, 4), ("L", 5, 6), ("H_in", 10, 7), ("H_out", 20, 12)):
-        session.log(f"{name} = {old} becomes {new}")
-        if f"\n{name} = {old} " not in text:
-            session.error(f"{name} = {old} should stand in {example.name}")
-        text = text.replace(f"\n{name} = {old} ", f"\n{name} = {new} ")
-    example.write_text(text, "utf-8")
-    with session.chdir(copy):
-        environment = {"PYTHONPATH": str(copy / "src"), "CI": "true"}
-        session.run("sphinx-build", *SPHINX[:-2], "-b", "html", "docs", "html", env=environment)
-    for page in ("index", "walkthrough/*", "module/*", "reference/notation"):
-        for file in sorted((copy / "html").glob(f"{page}.html")):
-            shown = re.sub("<[^>]*>", "", file.read_text("utf-8"))
-            stale = [shape for shape in ("(3, 5, 10)", "(1, 3, 20)") if shape in shown]
-            if stale and file.stem != "claims":  # the article has sizes of its own
-                session.error(f"{file.name} still shows {', '.join(stale)}")
-            if file.stem == "matrix_multiplication" and "(4, 6, 7)" not in shown:
-                session.error(f"{file.name} does not show the new sizes")
-    session.log("Every page follows.")
+    session.run("python", "docs/_scripts/check_resized.py", session.create_tmp(), *STRICT)
 
 
-@nox.session
+@nox.session(default=False)
 def rebuilt(session: nox.Session) -> None:
     """Change one page of a built site in ways that Sphinx overlooks, and build it again."""
     install(session, "docs")
-    copy = copied(session)
-    page = copy / "docs" / "walkthrough" / "one_step.md"
-    text = page.read_text("utf-8")
-    label, title = "(one-step)=\n", "# One time step\n"
-    if label not in text or title not in text:
-        session.error(f"{page.name} should have the label and the title that change here")
-
-    def build(site: str, *, warns: bool = False) -> None:
-        arguments = [*SPHINX[:-2], "-d", f"{site}_doctrees", "-b", "html", "docs", site]
-        environment = {"PYTHONPATH": str(copy / "src"), "CI": None}
-        session.run("sphinx-build", *arguments, env=environment, success_codes=[int(warns)])
-
-    with session.chdir(copy):
-        build("html")
-        session.log("Other pages link to this label: without it the build has to fail")
-        page.write_text(text.replace(label, ""), "utf-8")
-        build("html", warns=True)
-        session.log("A page as it was, with the time it had then")
-        page.write_text(text, "utf-8")
-        os.utime(page, (0, 0))
-        build("html")
-        session.log("A new title, which stands in the side bar of every page")
-        page.write_text(text.replace(title, "# Another title\n"), "utf-8")
-        build("html")
-        build("afresh")
-        for file in sorted(Path("afresh").rglob("*.html")):
-            again = Path("html", *file.parts[1:])
-            # Sphinx gives style sheets a version only where the file is there already.
-            one, other = (re.sub(r"\?v=\w+", "", f.read_text("utf-8")) for f in (file, again))
-            if one != other:
-                session.error(f"{again} is not what a build from nothing makes")
-    session.log("Every page is what a build from nothing makes.")
+    session.run("python", "docs/_scripts/check_rebuilt.py", session.create_tmp(), *STRICT)

@@ -21,8 +21,9 @@ KernelManager.transport_encryption.default_value = "auto"
 
 import torch  # noqa: E402 - after OMP_NUM_THREADS
 
-from unrolled import example, shapes  # noqa: E402 - after OMP_NUM_THREADS
-from unrolled.figures import palette  # noqa: E402 - after OMP_NUM_THREADS
+from unrolled import shapes  # noqa: E402 - after OMP_NUM_THREADS
+from unrolled_site import example  # noqa: E402 - after OMP_NUM_THREADS
+from unrolled_site.figures import palette  # noqa: E402 - after OMP_NUM_THREADS
 
 # -- Project --------------------------------------------------------------------------------------
 
@@ -181,7 +182,7 @@ html_theme_options = {
 
 
 def write_tokens(app: Sphinx) -> None:
-    """Write the colours of symbols, which are defined in the package, as a style sheet."""
+    """Write the colours of symbols, which the figures define, as a style sheet."""
     if app.builder.format == "html":
         path = Path(app.outdir) / "_static" / "tokens.css"
         path.parent.mkdir(parents=True, exist_ok=True)

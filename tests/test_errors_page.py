@@ -20,8 +20,8 @@ from torch.nn.utils.rnn import (
     pad_sequence,
 )
 
-from unrolled.example import H_in, H_out, L, N
-from unrolled.source import message
+from unrolled_site.example import H_in, H_out, L, N
+from unrolled_site.source import message
 
 DOCS = Path(__file__).parent.parent / "docs"
 INDEX = (DOCS / "practice/errors.md").read_text("utf-8")

@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 import unrolled
-from unrolled import example
+from unrolled_site import example
 
 
 def test_example_is_the_articles() -> None:

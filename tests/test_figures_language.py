@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests import test_figures as general
-from unrolled.figures import Figure
-from unrolled.figures.language import text_streams, unit_over_text
-from unrolled.figures.svg import WIDTH
+from unrolled_site.figures import Figure
+from unrolled_site.figures.language import text_streams, unit_over_text
+from unrolled_site.figures.svg import WIDTH
 
 TEXT = 'so <be> it & "no"\n\nAnd then, again, she went on: nothing, & <nothing> at all.'
 VALUES = torch.linspace(-1, 1, len(TEXT))

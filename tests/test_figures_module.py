@@ -13,10 +13,10 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from tests import test_figures as general
-from unrolled import figures
-from unrolled.figures import PALETTE, Figure
-from unrolled.figures.svg import WIDTH, text_width
 from unrolled.shapes import parameter_shapes
+from unrolled_site import figures
+from unrolled_site.figures import PALETTE, Figure
+from unrolled_site.figures.svg import WIDTH, text_width
 
 BAD: Any = 1  # neither True nor False
 BOTH = (False, True)

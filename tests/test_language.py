@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
-import unrolled
-from unrolled.language import (
+import unrolled_site
+from unrolled_site.language import (
     LanguageModel,
     NGram,
     Settings,
@@ -33,7 +33,7 @@ from unrolled.language import (
     split,
     streams,
 )
-from unrolled.language.command import main
+from unrolled_site.language.command import main
 
 TEXT = northanger_abbey()[2000:4000]
 SETTINGS = Settings(
@@ -73,7 +73,7 @@ def double() -> Iterator[None]:
 
 
 def test_the_text_is_the_one_that_its_readme_describes() -> None:
-    folder = Path(unrolled.__file__).parent / "texts"
+    folder = Path(unrolled_site.__file__).parent / "texts"
     text = northanger_abbey()
     readme = (folder / "README.md").read_text("utf-8")
     said = re.search(r"SHA-256\*\*: `(\w{64})`", readme)
@@ -495,7 +495,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, where: int) -> None:
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.ckpt"
-    for data in (b"", b"unrolled.language checkpoint 0\n" + bytes(99)):
+    for data in (b"", b"unrolled_site.language checkpoint 0\n" + bytes(99)):
         path.write_bytes(data)
         with pytest.raises(ValueError, match="should be a checkpoint that begins with"):
             load_settings(path)
@@ -517,8 +517,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from unrolled.language import Settings, Training
-from unrolled.language.command import main
+from unrolled_site.language import Settings, Training
+from unrolled_site.language.command import main
 
 torch.set_num_threads(1)
 Training("a" * 1000, Settings(N=2, L=3))  # imports what else every child would have to import
@@ -603,7 +603,7 @@ def test_a_process_that_is_killed_from_outside_goes_on_to_the_same_bits(tmp_path
     text.write_text(TEXT, "utf-8")
     command = ["train", str(path), "--text", str(text), "--every", "1", *OPTIONS]
     with subprocess.Popen(
-        [sys.executable, "-m", "unrolled.language", *command],
+        [sys.executable, "-m", "unrolled_site.language", *command],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -734,13 +734,13 @@ def test_the_help_names_every_setting(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["language", "train", "--help"])
     with pytest.raises(SystemExit) as exit_:
-        runpy.run_module("unrolled.language", run_name="__main__")
+        runpy.run_module("unrolled_site.language", run_name="__main__")
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
     for name in vars(SETTINGS):
         assert f"--{name.replace('_', '-')} " in shown
         assert f"(default: {getattr(Settings(), name)})" in " ".join(shown.split())
-    runpy.run_module("unrolled.language", run_name="imported")  # does nothing
+    runpy.run_module("unrolled_site.language", run_name="imported")  # does nothing
 
 
 def test_a_count_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from unrolled import example
+from unrolled_site import example
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)

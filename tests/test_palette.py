@@ -4,15 +4,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unrolled.figures.palette import (
-    BACKGROUNDS,
-    GROUPS,
-    INK,
-    PALETTE,
-    SEPARATION,
-    stylesheet,
-    token_rules,
+from unrolled_site.figures.palette import INK, PALETTE, stylesheet, token_rules
+
+# Tokens that stand side by side in one figure or formula.
+GROUPS = (
+    ("x", "h", "wih", "whh", "b", "act", "c"),
+    ("gi", "gf", "gg", "go"),
+    ("gr", "gz", "gn"),
 )
+# The smallest CIEDE2000 difference inside a group, for every kind of colour vision tested.
+SEPARATION = 10.5
+# What the tokens are read on: the page and the surfaces of the theme.
+BACKGROUNDS = {
+    "light": ("#ffffff", "#f3f4f5"),
+    "dark": ("#121212", "#14181e", "#29313d"),
+}
 
 # Machado, Oliveira and Fernandes (2009), severity 1.0, for linear sRGB.
 VISION = {

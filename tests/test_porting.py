@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unrolled.figures import Figure
-from unrolled.figures.porting import gate_layouts
 from unrolled.layers import STEPS, Weights, plain_direction, run_network
 from unrolled.porting import LAYOUTS, from_layout, to_layout
 from unrolled.porting.__main__ import main
 from unrolled.porting.onnx_file import onnx_bytes, read_onnx
 from unrolled.shapes import parameter_shapes
+from unrolled_site.figures import Figure
+from unrolled_site.figures.porting import gate_layouts
 
 I, H, L, N = 3, 4, 5, 2  # noqa: E741 # its name in the libraries
 GATES = {"RNN": "h", "GRU": "rzn", "LSTM": "ifgo"}

@@ -1,4 +1,4 @@
-"""Whatever the package makes public can be reached from `unrolled`, after one import."""
+"""Whatever a package makes public can be reached from it, after one import."""
 
 import inspect
 import pkgutil
@@ -9,10 +9,12 @@ from importlib import import_module
 import pytest
 
 import unrolled
+import unrolled_site
 
 MODULES = [
     name
-    for _, name, _ in pkgutil.walk_packages(unrolled.__path__, "unrolled.")
+    for package in (unrolled, unrolled_site)
+    for _, name, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not name.rpartition(".")[2].startswith("_")
 ]
 
@@ -26,7 +28,8 @@ def test_public_functions_are_reached(name: str) -> None:
             # Some functions hide the module of their own name, and are reached above it.
             above = import_module(name.rpartition(".")[0])
             there = value in (getattr(unrolled, public, None), getattr(above, public, None))
-            assert there or eval(f"{name}.{public}", {"unrolled": unrolled}) is value
+            packages = {"unrolled": unrolled, "unrolled_site": unrolled_site}
+            assert there or eval(f"{name}.{public}", packages) is value
 
 
 def test_a_module_is_imported_when_somebody_asks() -> None:

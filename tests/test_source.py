@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from unrolled.bptt import rnn_slope
-from unrolled.source import Quotation, message, quote
+from unrolled_site.example import worked_example
+from unrolled_site.source import Quotation, message, quote
 
 
 def lines_of_file(quotation: Quotation) -> str:
@@ -82,12 +83,12 @@ def test_lines_that_are_not_there() -> None:
 
 def test_function_of_somebody_else() -> None:
     with pytest.raises(
-        ValueError, match="function should be part of torch or unrolled, got <function"
+        ValueError, match="should be part of torch, unrolled or unrolled_site, got <function"
     ):
         quote(textwrap.dedent)
 
 
-def test_lines_of_this_package_have_no_permalink() -> None:
+def test_lines_of_our_own_have_no_permalink() -> None:
     quotation = quote(rnn_slope, first="if nonlinearity", last="return")
     assert quotation.path == "unrolled/bptt.py"
     assert quotation.text.splitlines()[0] == 'if nonlinearity == "tanh":'
@@ -96,6 +97,16 @@ def test_lines_of_this_package_have_no_permalink() -> None:
     assert head == f"`unrolled/bptt.py`, lines {first} to {last}"
     assert rest == f"```python\n{quotation.text}\n```\n"
     with pytest.raises(ValueError, match="should be of lines of PyTorch, got those of unrolled/b"):
+        _ = quotation.permalink
+
+
+def test_lines_of_the_pages_equipment_have_no_permalink_either() -> None:
+    quotation = quote(worked_example, first="torch.manual_seed", last="torch.manual_seed")
+    line = f"line {quotation.first_line}"
+    assert quotation._repr_markdown_() == (
+        f"`unrolled_site/example.py`, {line}:\n\n```python\ntorch.manual_seed(SEED)\n```\n"
+    )
+    with pytest.raises(ValueError, match="should be of lines of PyTorch, got those of unrolled_s"):
         _ = quotation.permalink
 
 

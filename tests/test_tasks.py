@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unrolled.tasks import (
+from unrolled_site.tasks import (
     ALPHABET,
     DIGITS,
     NAMES,

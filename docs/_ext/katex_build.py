@@ -5,7 +5,7 @@ the reader's browser. A formula that KaTeX refuses is a Sphinx warning with its 
 source, so that a strict build fails.
 
 `MACROS` is the notation of the site: one symbol, one colour (the classes of
-``unrolled.figures.palette``). The index belongs to the symbol and has its colour, so a formula
+``unrolled_site.figures.palette``). The index belongs to the symbol and has its colour, so a formula
 says ``\ht = \act{\tanh}(\xt \Wih^\top + \bih + \hprev \Whh^\top + \bhh)``.
 """
 
@@ -23,7 +23,7 @@ from sphinx.util.math import get_node_equation_number
 from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
 
-from unrolled.figures.palette import PALETTE
+from unrolled_site.figures.palette import PALETTE
 
 logger = logging.getLogger(__name__)
 

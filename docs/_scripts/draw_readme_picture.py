@@ -7,8 +7,9 @@ the figure or of the example; `tests/test_readme.py` notices when it was forgott
 import sys
 from pathlib import Path
 
-from unrolled import figures, linear
-from unrolled.example import worked_example
+from unrolled import linear
+from unrolled_site import figures
+from unrolled_site.example import worked_example
 
 
 def picture() -> str:

@@ -1,1 +1,1 @@
-"""What only the pages need."""
+"""The equipment of the pages: figures, tasks, quotations, the example and the language model."""

@@ -1,6 +1,6 @@
 """Plots of measured numbers: matplotlib's axes in the ink and the tokens of the site.
 
-matplotlib is imported when the first plot is drawn, and nowhere else in the package.
+matplotlib is imported when the first plot is drawn, and nowhere else.
 """
 
 import hashlib

@@ -1,25 +1,15 @@
 """One symbol, one colour: the colours of formulas, figures and tables, defined here alone.
 
 The style sheet of the site (`stylesheet`), the KaTeX macros and the figures all read `PALETTE`.
-Every colour has a contrast of at least 4.5 : 1 as text on the site's backgrounds, and the colours
-of one group stay apart (`SEPARATION`) for readers with protanopia, deuteranopia or tritanopia;
+Every colour has a contrast of at least 4.5 : 1 as text on the site's backgrounds, and colours that
+stand side by side stay apart for readers with protanopia, deuteranopia or tritanopia;
 ``tests/test_palette.py`` computes both.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = [
-    "BACKGROUNDS",
-    "GROUPS",
-    "INK",
-    "PALETTE",
-    "SEPARATION",
-    "Token",
-    "figure_rules",
-    "stylesheet",
-    "token_rules",
-]
+__all__ = ["INK", "PALETTE", "Token", "figure_rules", "stylesheet", "token_rules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +56,6 @@ PALETTE: dict[str, Token] = {
     )
 }
 """The tokens by name, in the order of the legend."""
-
-GROUPS: tuple[tuple[str, ...], ...] = (
-    ("x", "h", "wih", "whh", "b", "act", "c"),
-    ("gi", "gf", "gg", "go"),
-    ("gr", "gz", "gn"),
-)
-"""Tokens that stand side by side in one figure or formula."""
-
-SEPARATION = 10.5
-"""The smallest CIEDE2000 difference inside a group, for every kind of colour vision tested."""
-
-BACKGROUNDS: dict[str, tuple[str, ...]] = {
-    "light": ("#ffffff", "#f3f4f5"),
-    "dark": ("#121212", "#14181e", "#29313d"),
-}
-"""What the tokens are read on: the page and the surfaces of the theme."""
 
 INK: dict[str, str] = {"light": "#222832", "dark": "#ced6dd"}
 """The text of a drawing that is a file of its own; in a page the ink is the page's."""

@@ -58,7 +58,7 @@ class Block:
     values : list of list of float
         Its rows; a vector has one.
     name : str
-        Mathematics, as in `unrolled.figures.svg.text`.
+        Mathematics, as in `unrolled_site.figures.svg.text`.
     token : str or None
         Its ink.
     shape : str

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from .svg import SMALL, WIDTH, Figure, box, text
 
 if TYPE_CHECKING:
-    from ..porting import Layout
+    from unrolled.porting import Layout
 
 __all__ = ["gate_layouts"]
 

@@ -3,7 +3,15 @@
 import math
 from typing import Any
 
-from ..shapes import GATES, layer_input_size, parameter_shapes, real_hidden_size
+from unrolled.shapes import (
+    GATES,
+    layer_input_size,
+    parameter_name,
+    parameter_shapes,
+    parse_parameter_name,
+    real_hidden_size,
+)
+
 from .blocks import plain_block
 from .svg import BODY, SMALL, WIDTH, Figure, arrow, box, line, signed, text, text_width
 from .values import flat, vector, whole
@@ -72,7 +80,7 @@ def parameter_loops(
         for direction, shapes in enumerate(boxes[layer]):
             x = left + direction * (width + between)
             parts.append(box(x, y, width, height, fill=0.04, stroke=0.6))
-            suffix = f"_l{layer}" + ("_reverse" if direction else "")
+            suffix = parameter_name("", layer, direction)
             parts.append(text(x + 9, y + 19, f"layer = {layer}", anchor="start", size=SMALL))
             parts.append(text(x + width - 9, y + 19, suffix, anchor="end", kind="code"))
             for row, (kind, shape) in enumerate(shapes.items()):
@@ -231,7 +239,7 @@ bias_hh_l0 (20,) = 20; 640 in all.'
         x = (WIDTH - sum(widths) - between * (len(widths) - 1)) / 2
         if len(groups) > 1:
             layer, reverse = divmod(place, 2 if bidirectional else 1)
-            suffix = f"_l{layer}" + ("_reverse" if reverse else "")
+            suffix = parameter_name("", layer, reverse)
             parts.append(text(WIDTH / 2, y + 10, suffix, kind="code"))
             y += 22
         for (kind, shape), width in zip(own.items(), widths, strict=True):
@@ -246,7 +254,7 @@ bias_hh_l0 (20,) = 20; 640 in all.'
         y += tallest[place] * cell + 34
     y += 16
     for name, shape in shapes.items():
-        token = _KINDS[name.partition("_l")[0]][1]
+        token = _KINDS[parse_parameter_name(name)[0]][1]
         parts.append(text(24, y, name, anchor="start", token=token, kind="code"))
         parts.append(text(262, y, str(shape), anchor="end", size=SMALL))
         parts.append(text(336, y, f"{math.prod(shape):,}", anchor="end", size=SMALL))
@@ -311,7 +319,7 @@ def uniform_draw(values: Any, bound: float, name: str = "weight_hh_l0", bins: in
     left, right, base, high = 46.0, WIDTH - 46.0, 160.0, 108.0
     scale = high / max(*counts, 1.25 * expected)
     width = (right - left) / bins
-    token = _KINDS.get(name.partition("_l")[0], (None, None))[1]
+    token = next((ink for kind, (_, ink) in _KINDS.items() if name.startswith(kind)), None)
     parts = [
         box(left + width * place + 1, base - scale * count, width - 2, scale * count,
             token=token, fill=0.3, stroke=0.5)
@@ -351,10 +359,8 @@ def _by_layer(
     """Sort parameters by layer and direction, under the first part of their names."""
     layers: list[list[dict[str, tuple[int, ...]]]] = [[] for _ in range(num_layers)]
     for name, shape in shapes.items():
-        kind, _, rest = name.rpartition("_l")
-        layer, _, reverse = rest.partition("_")
-        directions = layers[int(layer)]
-        while len(directions) <= (reverse == "reverse"):
-            directions.append({})
-        directions[reverse == "reverse"][kind] = shape
+        kind, layer, direction = parse_parameter_name(name)
+        if direction == len(layers[layer]):
+            layers[layer].append({})
+        layers[layer][direction][kind] = shape
     return layers

@@ -11,20 +11,20 @@ __all__ = ["Parts", "Vocabulary", "features", "northanger_abbey", "split", "stre
 
 
 def northanger_abbey() -> str:
-    """Read the novel that ships with the package, by Jane Austen, of 1803.
+    """Read the novel that ships with the pages, by Jane Austen, of 1803.
 
     Returns
     -------
     str
         433 thousand characters, lines of 70 or so. Where it is from stands in the file
-        ``texts/README.md`` of the package.
+        ``texts/README.md`` of `unrolled_site`.
 
     Examples
     --------
     >>> northanger_abbey()[:16]
     'NORTHANGER ABBEY'
     """
-    file = resources.files("unrolled") / "texts" / "northanger_abbey.txt"
+    file = resources.files("unrolled_site") / "texts" / "northanger_abbey.txt"
     return file.read_text(encoding="ascii")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+import unrolled
+
 __all__ = ["Quotation", "message", "quote"]
 
 
@@ -17,12 +19,12 @@ __all__ = ["Quotation", "message", "quote"]
 class Quotation:
     """Some consecutive lines of PyTorch's source; notebooks show them highlighted, with a link.
 
-    Lines of this package are shown with their file alone: the API has the rest of it.
+    Lines of Unrolled are shown with their file alone: the API has the rest of it.
 
     Attributes
     ----------
     path : str
-        File, relative to the root of PyTorch's repository, or to where this package lies.
+        File, relative to the root of PyTorch's repository, or to the folder of our packages.
     first_line, last_line : int
         Line numbers in that file.
     text : str
@@ -54,7 +56,7 @@ class Quotation:
         Raises
         ------
         ValueError
-            If the lines are of this package.
+            If the lines are of Unrolled.
         """
         if self._is_own:
             raise ValueError(f"a permalink should be of lines of PyTorch, got those of {self.path}")
@@ -65,7 +67,7 @@ class Quotation:
 
     @property
     def _is_own(self) -> bool:
-        return self.path.startswith("unrolled/")
+        return self.path.startswith(("unrolled/", "unrolled_site/"))
 
     def __str__(self) -> str:
         """Show the lines alone."""
@@ -89,12 +91,13 @@ def quote(
     last: str | None = None,
     language: str = "python",
 ) -> Quotation:
-    """Quote a function of PyTorch or of this package, or some of its lines.
+    """Quote a function of PyTorch or of Unrolled, or some of its lines.
 
     Parameters
     ----------
     function : callable
-        A Python function, method or class of the installed torch, or of this package.
+        A Python function, method or class of the installed torch, of `unrolled` or of
+        `unrolled_site`.
     first : str, optional
         How the first line to quote begins, apart from indentation. The first line of `function`
         if left out.
@@ -112,7 +115,7 @@ def quote(
     Raises
     ------
     ValueError
-        If `function` is not part of either, or no line begins like that: PyTorch has changed, and
+        If `function` is part of none of them, or no line begins like that: PyTorch has changed, and
         what a page says about these lines has to be read again.
 
     Examples
@@ -122,11 +125,14 @@ def quote(
     for weight in self.parameters():
     """
     file = Path(inspect.getfile(function))
-    for package in (Path(torch.__file__).parent, Path(__file__).parent):
+    packages = (torch.__file__, unrolled.__file__, __file__)
+    for package in (Path(module).parent for module in packages):
         if file.is_relative_to(package):
             break
     else:
-        raise ValueError(f"function should be part of torch or unrolled, got {function!r}")
+        raise ValueError(
+            f"function should be part of torch, unrolled or unrolled_site, got {function!r}"
+        )
     lines, start = inspect.getsourcelines(function)
     begin = 0 if first is None else _find("first", first, lines, 0)
     end = len(lines) - 1 if last is None else _find("last", last, lines, begin)

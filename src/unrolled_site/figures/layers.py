@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from unrolled.shapes import parameter_name
+
 from .blocks import outline
 from .svg import SMALL, WIDTH, Figure, arrow, box, line, text
 from .values import whole
@@ -242,7 +244,7 @@ def _layer(layer: int, direction: int, x: float, top: float, D: int) -> str:
     side = -1 if direction < D - 1 else 1
     edge, middle = x + side * (_HALF / 2 - 5), top + _BOX / 2
     name = f"layer {layer}" + (f", {_WAYS[direction]}" if D == 2 else "")
-    suffix = f"_l{layer}" + ("_reverse" if direction else "")
+    suffix = parameter_name("", layer, direction)
     anchor: Literal["start", "end"] = "start" if side > 0 else "end"
     index = f"h_n[{D * layer + direction}]"
     return "".join(

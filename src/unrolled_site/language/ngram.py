@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.language.data import Vocabulary
+from unrolled_site.language.data import Vocabulary
 
 __all__ = ["NGram"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from unrolled.language.data import northanger_abbey
-from unrolled.language.model import sample
-from unrolled.language.training import Settings, Training, load_model, load_settings
+from unrolled_site.language.data import northanger_abbey
+from unrolled_site.language.model import sample
+from unrolled_site.language.training import Settings, Training, load_model, load_settings
 
 __all__ = ["main"]
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        What stands behind ``python -m unrolled.language``; those of the process if left out.
+        What stands behind ``python -m unrolled_site.language``; those of the process if left out.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     """Describe the arguments."""
     parser = argparse.ArgumentParser(
-        prog="python -m unrolled.language",
+        prog="python -m unrolled_site.language",
         description="Train a language model, character by character, and let it write.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")

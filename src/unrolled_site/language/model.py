@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
-from unrolled.language.data import Vocabulary, streams
 from unrolled.modules import GRU
+from unrolled_site.language.data import Vocabulary, streams
 
 __all__ = ["LanguageModel", "bits_per_character", "correlations", "sample"]
 

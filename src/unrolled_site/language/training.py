@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 from unrolled.files import write_whole
-from unrolled.language.data import Vocabulary, split, streams
-from unrolled.language.model import LanguageModel, bits_per_character
+from unrolled_site.language.data import Vocabulary, split, streams
+from unrolled_site.language.model import LanguageModel, bits_per_character
 
 __all__ = ["Settings", "Training", "load_model", "load_settings"]
 
-_HEADER = b"unrolled.language checkpoint 1\n"
+_HEADER = b"unrolled_site.language checkpoint 1\n"
 _DIGEST = hashlib.sha256().digest_size
 
 

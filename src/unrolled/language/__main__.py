@@ -1,8 +1,0 @@
-"""``python -m unrolled.language``: see ``--help``."""
-
-import sys
-
-from unrolled.language.command import main
-
-if __name__ == "__main__":
-    sys.exit(main())
