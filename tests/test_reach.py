@@ -43,3 +43,7 @@ def test_a_module_is_imported_when_somebody_asks() -> None:
 def test_what_there_is_not() -> None:
     with pytest.raises(AttributeError, match="module 'unrolled' has no attribute 'lstm'"):
         _ = unrolled.lstm
+
+
+def test_what_there_is() -> None:
+    assert {"RNN", "trace", "shapes", *unrolled.__all__, *unrolled.FLOORS} <= set(dir(unrolled))
