@@ -34,6 +34,7 @@ from tests.comparisons import (
 )
 from tests.strategies import FEWER, configurations
 from unrolled import Order
+from unrolled._scan import each
 from unrolled.fast import RUNGS, suits_numpy
 
 N, L, H_in, H_out = 3, 5, 10, 20
@@ -780,3 +781,34 @@ def test_packed_by_hand_and_states_that_nobody_follows(kind: str) -> None:
             alone = module(x[:, None])[0][:, 0]
             starts = [0, 3, 6, 8, 9]
             close(output.data[[start + n for start in starts[: len(x)]]], alone)
+
+
+WRONG: dict[str, Callable[[Any], tuple[Any, ...]]] = {
+    "features": lambda hx: (torch.zeros(L, N, H_in + 1), hx),
+    "input dtype": lambda hx: (torch.zeros(L, N, H_in).double(), hx),
+    "no time steps": lambda hx: (torch.zeros(0, N, H_in), hx),
+    "four dimensions": lambda hx: (torch.zeros(1, L, N, H_in), hx),
+    "a list": lambda hx: ([[0.0] * H_in], hx),
+    "hx for other sequences": lambda hx: (torch.zeros(L, N + 1, H_in), hx),
+    "hx dtype": lambda hx: (torch.zeros(L, N, H_in), each(torch.Tensor.double, hx)),
+    "hx too wide": lambda hx: (
+        torch.zeros(L, N, H_in), each(lambda h: torch.cat([h, h[..., :1]], -1), hx)
+    ),
+    "hx unbatched": lambda hx: (torch.zeros(L, N, H_in), each(lambda h: h[:, 0], hx)),
+    "hx a list": lambda hx: (torch.zeros(L, N, H_in), [0.0]),
+}  # fmt: skip # a table
+
+
+@every_kind
+@pytest.mark.parametrize("enabled", [False, True])
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_refused_in_the_same_words(kind: str, enabled: bool, case: str) -> None:
+    h = torch.zeros(1, N, H_out)
+    arguments = WRONG[case]((h, h) if kind == "LSTM" else h)
+    raised = []
+    for fast in (False, True):
+        module = getattr(unrolled, kind)(H_in, H_out, fast=fast)
+        with torch.set_grad_enabled(enabled), pytest.raises(Exception) as error:  # noqa: PT011 # which one is the question
+            module(*arguments)
+        raised.append((error.type, str(error.value)))
+    assert raised[0] == raised[1]

@@ -45,7 +45,8 @@ _transform = _find("_C._functorch.peek_interpreter_stack", _somebody)
 _tracing = _find("_C._get_tracing_state", _somebody)
 _dispatch_modes = _find("_C._len_torch_dispatch_stack", _somebody)
 _function_modes = _find("_C._len_torch_function_stack", _somebody)
-_is_batched = _find("_C._functorch.is_batchedtensor", lambda _: False)
+is_batched: Callable[[Tensor], bool] = _find("_C._functorch.is_batchedtensor", lambda _: False)
+"""Whether torch.func.vmap hides the numbers of a tensor; if not asked, it says so itself."""
 
 
 def is_transformed() -> bool:
@@ -59,23 +60,12 @@ def is_transformed() -> bool:
     ...     is_transformed()
     True
     """
-    return bool(
+    return (
         _is_compiling()
         or _is_autocast()
         or _transform() is not None
         or _tracing() is not None
-        or _dispatch_modes()
-        or _function_modes()
+        or _dispatch_modes() > 0
+        or _function_modes() > 0
         or getattr(forward_ad, "_current_level", 0) >= 0
     )
-
-
-def is_batched(tensor: Tensor) -> bool:
-    """Tell whether `torch.func.vmap` hides the numbers of a tensor.
-
-    Examples
-    --------
-    >>> is_batched(torch.ones(2))
-    False
-    """
-    return bool(_is_batched(tensor))

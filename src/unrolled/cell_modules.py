@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unrolled._checks import check_shape, check_tensor
 from unrolled.cells import ACTIVATIONS, gru_cell, lstm_cell, rnn_cell
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
@@ -294,13 +295,11 @@ class LSTMCell(_Cell):
         return (h, c) if input.dim() == 2 else (h.squeeze(0), c.squeeze(0))
 
 
-def _check(name: str, value: object, expected: tuple[int, ...] | None) -> None:
-    if not isinstance(value, Tensor):
-        # torch's cells ask whatever came for its .dim() and so end with this type.
-        raise AttributeError(f"{name} should be a torch.Tensor, got {type(value).__name__}")
+def _check(name: str, value: Any, expected: tuple[int, ...] | None) -> None:
+    check_tensor(name, value)
     if value.dim() not in (1, 2):
         raise ValueError(
             f"{name} should be 1D or 2D, got {value.dim()}D of shape {tuple(value.shape)}"
         )
-    if expected is not None and value.shape != expected:
-        raise RuntimeError(f"{name} should have shape {expected}, got {tuple(value.shape)}")
+    if expected is not None:
+        check_shape(name, value, expected)

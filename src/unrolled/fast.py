@@ -311,7 +311,7 @@ def through_numpy(
     states = x.numpy(force=True).reshape(L * N, H_in).dot(weight_ih.numpy(force=True).T)
     if bias_ih is not None and bias_hh is not None:
         states += bias_ih.numpy(force=True) + bias_hh.numpy(force=True)  # (L * N, H_out)
-    states = states.reshape(L, N, weight_ih.shape[0])
+    states = states.reshape(L, N, states.shape[1])
     weight = weight_hh.numpy(force=True).T
     last: Any = None if h is None else h.numpy(force=True)  # (N, H_out)
     for state in states:
@@ -656,7 +656,7 @@ def suits_numpy(inputs: Tensor, weight_hh: Tensor, order: Order) -> bool:
     """
     if order.sizes is not None or not inputs.is_cpu:
         return False
-    return inputs.shape[1] * weight_hh.shape[1] <= NUMBERS_FOR_NUMPY
+    return inputs.size(1) * weight_hh.size(1) <= NUMBERS_FOR_NUMPY
 
 
 def _as_array(tensor: Tensor | None) -> Any:
@@ -833,16 +833,28 @@ def fast_direction(
         if any(tensor is not None and tensor.requires_grad for tensor in tensors):
             results = _Direction.apply(mode, order, *tensors)  # type: ignore[no-untyped-call] # torch's is
             return results if len(results) == 2 else (results[:2], results[2:])
-    if mode in _ACTIVATIONS and order == _FORWARD:
-        activate_, activate = _ACTIVATIONS[mode]
-        given = (inputs, initial, *weights[:4])
-        if suits_numpy(inputs, weights.weight_hh, order):
-            return through_numpy(*given, activate)  # its last state is a copy
-        states, last = skip_zeros(*given, activate_)
-        return states, last.clone()
+    if mode in _ACTIVATIONS and not order.reverse and order.sizes is None:
+        return _top_rung(mode, inputs, initial, *weights[:4])
     found, _ = FORWARD[mode](inputs, parts, weights, order, keep=False)
     ends = [last_state(order, part).clone() for part in found]
     return (found, tuple(ends)) if mode == "LSTM" else (found[0], ends[0])
+
+
+def _top_rung(
+    mode: str,
+    x: Tensor,
+    h: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Run a plain RNN forward in time and without gradients: the top of the ladder."""
+    activate_, activate = _ACTIVATIONS[mode]
+    if x.is_cpu and x.size(1) * weight_hh.size(1) <= NUMBERS_FOR_NUMPY:
+        return through_numpy(x, h, weight_ih, weight_hh, bias_ih, bias_hh, activate)
+    states, last = skip_zeros(x, h, weight_ih, weight_hh, bias_ih, bias_hh, activate_)
+    return states, last.clone()  # which that of through_numpy is already
 
 
 def try_fast(
@@ -891,19 +903,18 @@ def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
     At the sizes of the worked example, asking them all takes longer than the loop. Gives None
     for any other case, and where there may be something to complain of.
     """
-    if module.num_layers > 1 or module.bidirectional:
+    if module.num_layers > 1 or module.bidirectional or module.proj_size:
         return None
     find = module._parameters.get
     weight_ih, weight_hh = find("weight_ih_l0"), find("weight_hh_l0")
     bias_ih, bias_hh = find("bias_ih_l0"), find("bias_hh_l0")
-    if weight_ih is None or weight_hh is None:
+    if (
+        weight_ih is None
+        or weight_hh is None
+        or (module.bias and (bias_ih is None or bias_hh is None))
+    ):
         return None  # something computes them
-    if module.bias and (bias_ih is None or bias_hh is None):
-        return None
-    weight_hr = find("weight_hr_l0") if module.proj_size else None
-    if module.proj_size and weight_hr is None:
-        return None
-    dtype = input.dtype
+    mode, dtype = module.mode, input.dtype
     if input.dim() != 3 or dtype is not weight_hh.dtype:
         return None
     if module.batch_first:
@@ -911,21 +922,23 @@ def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
     L, N, H_in = input.shape
     if L == 0 or N == 0 or H_in != module.input_size or input.device != weight_hh.device:
         return None
-    H_out = weight_hh.shape[1]
-    initial: State = None
+    initial: Tensor | None = None
     if hx is not None:
-        if module.mode == "LSTM" or type(hx) is not Tensor or hx.dtype != dtype:
+        if mode == "LSTM" or type(hx) is not Tensor or hx.dtype != dtype:
             return None
-        if hx.shape != (1, N, H_out) or hx.device != weight_hh.device:
+        if hx.shape != (1, N, module.hidden_size) or hx.device != weight_hh.device:
             return None
         initial = hx[0]
-    elif module.mode == "LSTM":
-        initial = input.new_zeros(N, H_out), input.new_zeros(N, module.hidden_size)
-    elif module.mode == "GRU":
-        initial = input.new_zeros(N, H_out)
-    weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
-    output, last = fast_direction(module.mode, input, initial, weights, _FORWARD)
-    if module.mode == "LSTM":
+    last: State
+    if mode in _ACTIVATIONS and not torch.is_grad_enabled():
+        output, last = _top_rung(mode, input, initial, weight_ih, weight_hh, bias_ih, bias_hh)
+    else:
+        if initial is None and mode not in _ACTIVATIONS:
+            initial = input.new_zeros(N, module.hidden_size)
+        state: State = (initial, initial) if mode == "LSTM" else initial
+        weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh)
+        output, last = fast_direction(mode, input, state, weights, _FORWARD)
+    if mode == "LSTM":
         output, (h, c) = output[0], last
         last = h.unsqueeze(0), c.unsqueeze(0)
     else:

@@ -213,9 +213,7 @@ class Recurrent(nn.RNNBase):
         """
         direction = None
         if self.fast and lengths is None and mask is None:
-            from unrolled.fast import try_fast  # here: who is not in a hurry needs none of it
-
-            returned, direction = try_fast(self, input, hx, all_states)
+            returned, direction = _try_fast(self, input, hx, all_states)
             if returned is not None:
                 return returned
         if isinstance(input, PackedSequence):
@@ -547,6 +545,14 @@ class LSTM(Recurrent):
             "LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout,
             bidirectional, proj_size, device, dtype, step=step, fast=fast,
         )  # fmt: skip # as wide as the page
+
+
+def _try_fast(*arguments: Any) -> Any:
+    """Load the fast path when it is first asked for, and stand for it: others need none of it."""
+    global _try_fast
+    from unrolled.fast import try_fast as _try_fast
+
+    return _try_fast(*arguments)
 
 
 def _stacked(*states: Tensor) -> Tensor:
