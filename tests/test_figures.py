@@ -276,7 +276,7 @@ def test_the_step_names_every_shape() -> None:
 def test_a_step_that_is_not_the_formula_is_not_drawn(name: str) -> None:
     e = example(H_in=20)
     e[name] = e[name].T if name.startswith("weight") else 0 * e[name]
-    with pytest.raises(ValueError, match="h_t: expected the result of the formula, got one off by"):
+    with pytest.raises(ValueError, match="h_t should be the result of the formula, got one off by"):
         figures.step_equation(
             e["x"][:, 0], e["weight_ih"], e["bias_ih"], e["h_0"], e["weight_hh"], e["bias_hh"],
             e["output"][:, 0],
@@ -289,7 +289,7 @@ def test_the_output_layer_is_not_part_of_the_module() -> None:
     assert ">nn.RNN</text>" in figure.body
     assert ">yours</text>" in figure.body
     assert "stroke-dasharray" in figure.body
-    with pytest.raises(ValueError, match="y_t: expected the result"):
+    with pytest.raises(ValueError, match="y_t should be the result"):
         figures.output_layer([[1.0]], [[1.0]], [0.0], [[2.0]])
 
 
@@ -334,7 +334,7 @@ def test_the_broadcast_is_wrong_from_the_second_step_on() -> None:
 def test_states_that_the_loop_does_not_give_are_not_drawn(draw: Any) -> None:
     e = example()
     operands = (e["projected"][0], e["weight_hh"], e["bias_hh"], e["h_0"][0])
-    with pytest.raises(ValueError, match="states: expected the result of the formula"):
+    with pytest.raises(ValueError, match="states should be the result of the formula"):
         draw(*operands, e["output"][1])
 
 
@@ -386,9 +386,9 @@ def test_the_histogram_of_a_draw_counts_every_number() -> None:
     counts = np.histogram(values, 10, (-(20**-0.5), 20**-0.5))[0]
     assert np.array(heights) / sum(heights) == pytest.approx(counts / 400, abs=2e-4)
     assert "400 numbers" in figure.description
-    with pytest.raises(ValueError, match=r"values: expected magnitudes up to the bound 0.1"):
+    with pytest.raises(ValueError, match=r"values should be magnitudes up to the bound 0.1"):
         figures.uniform_draw(values, 0.1)
-    with pytest.raises(ValueError, match="bound: expected a positive number, got 0"):
+    with pytest.raises(ValueError, match="bound should be a positive number, got 0"):
         figures.uniform_draw([0.0], 0)
 
 
@@ -526,126 +526,126 @@ def test_a_cell_that_fits_nowhere_is_still_drawn() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: figures.unrolled(0), ValueError, "L: expected 1 to 8, got 0"),
-        (lambda: figures.unrolled(9), ValueError, "L: expected 1 to 8, got 9"),
-        (lambda: figures.unrolled(BAD), TypeError, "L: expected int, got float"),
-        (lambda: figures.unrolled(True), TypeError, "L: expected int, got bool"),
-        (lambda: figures.gate_sizes(0), ValueError, "hidden_size: expected at least 1, got 0"),
+        (lambda: figures.unrolled(0), ValueError, "L should be 1 to 8, got 0"),
+        (lambda: figures.unrolled(9), ValueError, "L should be 1 to 8, got 9"),
+        (lambda: figures.unrolled(BAD), TypeError, "L should be int, got float"),
+        (lambda: figures.unrolled(True), TypeError, "L should be int, got bool"),
+        (lambda: figures.gate_sizes(0), ValueError, "hidden_size should be at least 1, got 0"),
         (
             lambda: figures.sequence_problem("many"),
             ValueError,
-            "kind: expected one of 'one-to-one', 'one-to-many', 'many-to-one', "
+            "kind should be one of 'one-to-one', 'one-to-many', 'many-to-one', "
             "'encoder-decoder', 'in-step', got 'many'",
         ),
         (
             lambda: figures.sequence_problem("in-step", (3, 0)),
             ValueError,
-            "input_shape: expected at least 1, got 0",
+            "input_shape should be at least 1, got 0",
         ),
         (
             lambda: figures.states_over_time(5),
             TypeError,
-            "values: expected a matrix, got int",
+            "values should be a matrix, got int",
         ),
         (
             lambda: figures.states_over_time([1, 2]),
             TypeError,
-            "values: expected a matrix, got int",
+            "values should be a matrix, got int",
         ),
         (
             lambda: figures.states_over_time([[[1]]]),
             ValueError,
-            "values: expected a matrix, got one more dimension",
+            "values should be a matrix, got one more dimension",
         ),
         (
             lambda: figures.states_over_time([["a"]]),
             TypeError,
-            "values: expected numbers, got str",
+            "values should be numbers, got str",
         ),
         (
             lambda: figures.states_over_time([[math.nan]]),
             ValueError,
-            "values: expected finite numbers, got nan",
+            "values should be finite numbers, got nan",
         ),
         (
             lambda: figures.states_over_time([[1], [1, 2]]),
             ValueError,
-            "values: expected a matrix with rows of one length, got rows of lengths [1, 2]",
+            "values should be a matrix with rows of one length, got rows of lengths [1, 2]",
         ),
         (
             lambda: figures.states_over_time([[]]),
             ValueError,
-            "values: expected a matrix with rows of one length, got rows of lengths [0]",
+            "values should be a matrix with rows of one length, got rows of lengths [0]",
         ),
         (
             lambda: figures.product([[1, 2]], [[1]], [[1]]),
             ValueError,
-            "b: expected shape (2, any), got (1, 1)",
+            "b should have shape (2, any), got (1, 1)",
         ),
         (
             lambda: figures.product([[1]], [[1]], [[1]], highlight=(0, 1)),
             ValueError,
-            "highlight: expected a row and a column that are drawn, got (0, 1)",
+            "highlight should be a row and a column that are drawn, got (0, 1)",
         ),
         (
             lambda: figures.product([[1]], [[1]], [[1]], tokens=("y", None, None)),
             ValueError,
-            f"token: expected one of {', '.join(PALETTE)}, got 'y'",
+            f"token should be one of {', '.join(PALETTE)}, got 'y'",
         ),
         (
             lambda: figures.recurrence([[1]], [[1]], [1, 2], [0], [[0]]),
             ValueError,
-            "bias_hh: expected shape (1,), got shape (2,)",
+            "bias_hh should have shape (1,), got shape (2,)",
         ),
         (
             lambda: figures.recurrence([[1]], [[1]], [1], [0], [[0]], "sigmoid"),
             ValueError,
-            "nonlinearity: expected one of 'tanh', 'relu', got 'sigmoid'",
+            "nonlinearity should be one of 'tanh', 'relu', got 'sigmoid'",
         ),
         (
             lambda: figures.uniform_draw([], 1.0),
             ValueError,
-            "values: expected at least one number, got shape (0,)",
+            "values should have at least one number, got shape (0,)",
         ),
         (
             lambda: figures.influence(["a"], 1),
             TypeError,
-            "values: expected a vector, got int",
+            "values should be a vector, got int",
         ),
         (
             lambda: figures.influence([BAD], [1]),
             TypeError,
-            "tokens: expected str, got float",
+            "tokens should be str, got float",
         ),
         (
             lambda: figures.legend(["y"]),
             ValueError,
-            f"names: expected names in {list(PALETTE)}, got 'y'",
+            f"names should be names in {list(PALETTE)}, got 'y'",
         ),
         (
             lambda: figures.lines([1], {}, y_label="y", **PLOT),
             ValueError,
-            "series: expected 1 to 8 of them, got 0",
+            "series should be 1 to 8 of them, got 0",
         ),
         (
             lambda: figures.bars({"a": 1}, y_label="y", tokens=[], **PLOT),
             ValueError,
-            "tokens: expected 1 of them, at least one, got 0",
+            "tokens should be 1 of them, at least one, got 0",
         ),
         (
             lambda: figures.bars({"a": 1}, y_label="y", tokens=["y"], **PLOT),
             ValueError,
-            f"tokens: expected names in {[*PALETTE, 'ink', 'muted']}, got 'y'",
+            f"tokens should be names in {[*PALETTE, 'ink', 'muted']}, got 'y'",
         ),
         (
             lambda: figures.lines([1], {"a": [1, 2]}, y_label="y", **PLOT),
             ValueError,
-            "series['a']: expected shape (1,), got shape (2,)",
+            "series['a'] should have shape (1,), got shape (2,)",
         ),
         (
             lambda: figures.bars({"a": 1}, title=" ", description="d", y_label="y"),
             ValueError,
-            "title: expected words, got ' '",
+            "title should be words, got ' '",
         ),
     ],
 )

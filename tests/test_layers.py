@@ -323,3 +323,10 @@ def test_input_is_projected_once(kind: str, expected: dict[str, int]) -> None:
         theirs(module, x, states)
     for name, count in expected.items():
         assert ours.counts[name] == others.counts[name] == count, name
+
+
+@pytest.mark.parametrize("shape", [(1, N), (L, 1), (L + 1, N), (N, L), (L,)])
+def test_a_mask_that_broadcasts_is_refused(shape: tuple[int, ...]) -> None:
+    mask = torch.ones(shape, dtype=torch.bool)
+    with pytest.raises(RuntimeError, match=r"^mask should have shape \(5, 3\), got"):
+        masked_direction(mask=mask, **good_direction())

@@ -404,7 +404,7 @@ def test_figure_separates_arrays() -> None:
 
 
 def test_figure_of_nothing() -> None:
-    with pytest.raises(ValueError, match="layouts: expected at least one, got none"):
+    with pytest.raises(ValueError, match="layouts should have at least one entry, got none"):
         gate_layouts({})
 
 

@@ -39,6 +39,7 @@ class _Torch:
 
     new_empty: Callable[..., Any] = Tensor.new_empty
     new_zeros: Callable[..., Any] = Tensor.new_zeros
+    to: Callable[..., Any] = Tensor.to
 
     @staticmethod
     def addmm(bias: Any, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
@@ -141,6 +142,10 @@ class _NumPy:
         return np.tanh(a, out=a)
 
     @staticmethod
+    def to(a: Any, dtype: Any) -> Any:
+        return a.astype(dtype)
+
+    @staticmethod
     def where(mask: Any, a: Any, b: Any) -> Any:
         return np.where(mask[..., None], a, b)
 
@@ -157,10 +162,10 @@ def namespace(array: Any) -> Any:
     -------
     type
         With ``cat``, ``clone``, ``linear``, ``mul``, ``new_empty``, ``new_zeros``, ``stack``,
-        ``sub``, ``sum``, ``unbind``, ``where`` and ``zeros_like``; ``chunk`` and ``split``, which
-        give views of the features; ``addcmul_``, ``addmm_``, ``relu_``, ``sigmoid_`` and ``tanh_``,
-        which write to their first argument; and ``addmm`` and ``lerp``, which write to ``out``. In
-        ``addmm`` the bias may be None.
+        ``sub``, ``sum``, ``to``, ``unbind``, ``where`` and ``zeros_like``; ``chunk`` and ``split``,
+        which give views of the features; ``addcmul_``, ``addmm_``, ``relu_``, ``sigmoid_`` and
+        ``tanh_``, which write to their first argument; and ``addmm`` and ``lerp``, which write to
+        ``out``. In ``addmm`` the bias may be None.
 
     Examples
     --------

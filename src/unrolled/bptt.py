@@ -16,8 +16,7 @@ from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np  # noqa: F401 # the examples use it
-import torch  # the same
-from torch import Tensor
+import torch
 
 from unrolled._checks import check_kinds, check_shape
 from unrolled._scan import Order
@@ -271,7 +270,7 @@ def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
         slope: Array = namespace(h).sub(1, square, out=square)
         return slope
     positive: Any = h > 0
-    return positive.to(h.dtype) if isinstance(h, Tensor) else positive.astype(h.dtype)
+    return namespace(h).to(positive, h.dtype)
 
 
 def gru_slopes(r: Array, z: Array, n: Array, m: Array, h: Array) -> Array:

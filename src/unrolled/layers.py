@@ -1,10 +1,11 @@
 """From one loop over time to a whole network: directions, layers, dropout between layers.
 
-A *direction* is a function ``(inputs, initial, weights, order) -> (states, last)``: what enters the
-layer, the state before the first step, the parameters and the order of the time steps give the
-states after all steps, and the one after the last. `plain_direction` is one, with a step of the
-package or of your own; `masked_direction` leaves out time steps; `unrolled.fast.fast_direction` is
-sooner done. `run_network` stacks them, and knows nothing of what a step computes.
+A *step* is a function ``(x_projected, state, weight_hh, bias_hh) -> state``, of the package or of
+your own; a projection comes after it. A *direction* is a function ``(inputs, initial, weights,
+order) -> (states, last)``: what enters the layer, the state before the first step, the parameters
+and the order of the time steps give the states after all steps, and the one after the last.
+`plain_direction` runs a step; `masked_direction` leaves out time steps;
+`unrolled.fast.fast_direction` is sooner done. `run_network` stacks any of them.
 
 Input is time-major, ``(L, N, H_in)``, or packed, ``(sum of lengths, H_in)`` with ``batch_sizes``.
 Packing and dropout need torch; everything else also runs on NumPy arrays. A state is ``h``, or
@@ -20,7 +21,7 @@ import torch  # noqa: F401 # the same
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
-from unrolled._checks import check_direction
+from unrolled._checks import check_direction, check_shape
 from unrolled._scan import Order, each, scan
 from unrolled.arrays import Array, linear, namespace, where
 from unrolled.cells import gru_step, lstm_step, rnn_step
@@ -210,6 +211,7 @@ def masked_direction(
     (array([1., 0., 2.]), array([2.]))
     """
     check_direction(inputs, initial, weights, order.sizes)
+    check_shape("mask", mask, inputs.shape[:2])
     step = _projecting(step, weights.weight_hr)
     keep = iter(order.steps(mask))  # (N,) each, in step with the loop
 

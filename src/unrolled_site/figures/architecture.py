@@ -267,7 +267,7 @@ def influence(
     """
     for word in tokens:
         if not isinstance(word, str):
-            raise TypeError(f"tokens: expected str, got {type(word).__name__}")
+            raise TypeError(f"tokens should be str, got {type(word).__name__}")
     numbers = vector("values", values, len(tokens))
     top = max(map(abs, numbers)) or 1.0
     x, y, height = 4.0, 6.0, 26.0

@@ -286,7 +286,7 @@ def product(
         row, column = place(m, i), place(n, j)
         if row is None or column is None:
             raise ValueError(
-                f"highlight: expected a row and a column that are drawn, got {highlight}"
+                f"highlight should be a row and a column that are drawn, got {highlight}"
             )
         top, across = y_a + row * cell, x_b + column * cell
         parts.append(outline(x_a, top, extent(k, cell), cell))

@@ -276,13 +276,13 @@ def _inks(count: int, tokens: Sequence[str] | None) -> list[str]:
     """Choose the colour of each series, as a placeholder that `_in_tokens` finds again."""
     if tokens is None:
         if not 0 < count <= len(_MARKERS):
-            raise ValueError(f"series: expected 1 to {len(_MARKERS)} of them, got {count}")
+            raise ValueError(f"series should be 1 to {len(_MARKERS)} of them, got {count}")
         tokens = [_NEUTRAL[index % 2] for index in range(count)]
     if len(tokens) != count or count == 0:
-        raise ValueError(f"tokens: expected {count} of them, at least one, got {len(tokens)}")
+        raise ValueError(f"tokens should be {count} of them, at least one, got {len(tokens)}")
     for token in tokens:
         if token not in _COLOURS:
-            raise ValueError(f"tokens: expected names in {list(_COLOURS)}, got {token!r}")
+            raise ValueError(f"tokens should be names in {list(_COLOURS)}, got {token!r}")
     return [_PLACEHOLDERS[token] for token in tokens]
 
 
@@ -302,7 +302,7 @@ def _plot(
 
     for name, value in (("title", title), ("description", description)):
         if not value.strip():
-            raise ValueError(f"{name}: expected words, got {value!r}")
+            raise ValueError(f"{name} should be words, got {value!r}")
     with mpl.rc_context(mpl.rcParamsDefault), mpl.rc_context(_STYLE):
         canvas = Canvas(figsize=(WIDTH / 72, height / 72), layout="constrained")
         axes = canvas.subplots()

@@ -55,17 +55,17 @@ def ladder(
     'For N 3, L 5: textbook 1.30, in_place 0.50'
     """
     if not ratios:
-        raise ValueError("ratios: expected at least one row, got none")
+        raise ValueError("ratios should have at least one row, got none")
     columns = len(next(vector(f"ratios[{name!r}]", values) for name, values in ratios.items()))
     if columns > _MOST_COLUMNS:
-        raise ValueError(f"ratios: expected 1 to {_MOST_COLUMNS} columns, got {columns}")
+        raise ValueError(f"ratios should have 1 to {_MOST_COLUMNS} columns, got {columns}")
     rows = {name: vector(f"ratios[{name!r}]", values, columns) for name, values in ratios.items()}
     for name, values in rows.items():
         if min(values) <= 0:
-            raise ValueError(f"ratios[{name!r}]: expected numbers above 0, got {min(values)}")
+            raise ValueError(f"ratios[{name!r}] should be numbers above 0, got {min(values)}")
     for name, entries in heads.items():
         if len(entries) != columns:
-            raise ValueError(f"heads[{name!r}]: expected {columns} entries, got {len(entries)}")
+            raise ValueError(f"heads[{name!r}] should have {columns} entries, got {len(entries)}")
 
     left = max(text_width(name, kind="code", size=12) for name in rows) + 14
     width = (WIDTH - left) / columns

@@ -44,12 +44,12 @@ def text_streams(rows: Sequence[str], L: int, caption: str = "") -> Figure:
     """
     L = whole("L", L, 1, _MOST_CHARACTERS)
     if not 1 <= len(rows) <= _MOST_STREAMS:
-        raise ValueError(f"rows: expected 1 to {_MOST_STREAMS} of them, got {len(rows)}")
+        raise ValueError(f"rows should be 1 to {_MOST_STREAMS} of them, got {len(rows)}")
     length = len(rows[0])
     for row in rows:
         if len(row) != length or not 0 < length <= _MOST_CHARACTERS or length % L:
             raise ValueError(
-                f"rows: expected one length, a multiple of L = {L}, at most {_MOST_CHARACTERS}, "
+                f"rows should have one length, a multiple of L = {L}, at most {_MOST_CHARACTERS}, "
                 f"got lengths {[len(row) for row in rows]}"
             )
     chunks, gap, edge, pitch, top = length // L, 26.0, 12.0, 26.0, 26.0
@@ -144,7 +144,7 @@ character 3 of 3."
     numbers = vector("values", values, len(content))
     for value in numbers:
         if not -1 <= value <= 1:
-            raise ValueError(f"values: expected numbers from -1 to 1, got {value}")
+            raise ValueError(f"values should be numbers from -1 to 1, got {value}")
     cell = (WIDTH - 8) / _COLUMNS
     left, height, reach, pitch = 4.0, 16.0, 10.0, 46.0
     parts = []

@@ -279,4 +279,4 @@ def _enter(y: float, x: float, foot: float, token: str) -> str:
 def _flag(name: str, value: Any) -> None:
     """Refuse what is neither True nor False."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name}: expected bool, got {type(value).__name__}")
+        raise TypeError(f"{name} should be bool, got {type(value).__name__}")

@@ -46,10 +46,10 @@ length, the longest first, they are b, a, c.'
     """
     plain = lengths.tolist() if hasattr(lengths, "tolist") else lengths
     if not isinstance(plain, Sequence):
-        raise TypeError(f"lengths: expected a sequence of int, got {type(lengths).__name__}")
+        raise TypeError(f"lengths should be a sequence of int, got {type(lengths).__name__}")
     given = [whole("lengths", length, 1, _MOST) for length in plain]
     if not 1 <= len(given) <= _MOST:
-        raise ValueError(f"lengths: expected 1 to {_MOST} of them, got {len(given)}")
+        raise ValueError(f"lengths should be 1 to {_MOST} of them, got {len(given)}")
     order = sorted(range(len(given)), key=lambda index: -given[index])
     L = max(given)
     sizes = [sum(length > t for length in given) for t in range(L)]

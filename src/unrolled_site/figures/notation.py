@@ -37,7 +37,7 @@ def legend(names: Sequence[str] | None = None, marks: bool = True) -> Figure:
     chosen = list(PALETTE) if names is None else list(names)
     for name in chosen:
         if name not in PALETTE:
-            raise ValueError(f"names: expected names in {list(PALETTE)}, got {name!r}")
+            raise ValueError(f"names should be names in {list(PALETTE)}, got {name!r}")
     parts, said = [], []
     y = 8.0
     for name in chosen:

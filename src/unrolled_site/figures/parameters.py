@@ -307,10 +307,10 @@ def uniform_draw(values: Any, bound: float, name: str = "weight_hh_l0", bins: in
     numbers = flat("values", values)
     bound = vector("bound", [bound])[0]
     if bound <= 0:
-        raise ValueError(f"bound: expected a positive number, got {bound}")
+        raise ValueError(f"bound should be a positive number, got {bound}")
     worst = max(map(abs, numbers))
     if worst > bound:
-        raise ValueError(f"values: expected magnitudes up to the bound {bound}, got {worst}")
+        raise ValueError(f"values should be magnitudes up to the bound {bound}, got {worst}")
     whole("bins", bins, 1, 60)
     counts = [0] * bins
     for value in numbers:

@@ -40,7 +40,7 @@ def gate_layouts(layouts: "Mapping[str, Layout]") -> Figure:
 bias_ih z, r, n; bias_hh z, r, n.'
     """
     if not layouts:
-        raise ValueError("layouts: expected at least one, got none")
+        raise ValueError("layouts should have at least one entry, got none")
     parts, described = [], []
     for place, (name, layout) in enumerate(layouts.items()):
         row, column = divmod(place, 2)

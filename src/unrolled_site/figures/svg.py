@@ -155,7 +155,7 @@ def css_class(token: str | None, *others: str) -> str | None:
         If `token` is not in the palette.
     """
     if token is not None and token not in PALETTE:
-        raise ValueError(f"token: expected one of {', '.join(PALETTE)}, got {token!r}")
+        raise ValueError(f"token should be one of {', '.join(PALETTE)}, got {token!r}")
     return " ".join(([f"u-{token}"] if token else []) + list(others)) or None
 
 

@@ -64,18 +64,18 @@ def matrix(name: str, values: Any, shape: tuple[int | None, int | None] = (None,
     """
     plain = _plain(values)
     if not isinstance(plain, list):
-        raise TypeError(f"{name}: expected a matrix, got {type(values).__name__}")
+        raise TypeError(f"{name} should be a matrix, got {type(values).__name__}")
     rows = [_numbers(name, row, "a matrix") for row in plain]
     widths = {len(row) for row in rows}
     if len(widths) != 1 or 0 in widths:
         raise ValueError(
-            f"{name}: expected a matrix with rows of one length, "
+            f"{name} should be a matrix with rows of one length, "
             f"got rows of lengths {[len(row) for row in rows]}"
         )
     actual = (len(rows), widths.pop())
     if any(want is not None and want != got for want, got in zip(shape, actual, strict=True)):
         expected = ", ".join("any" if want is None else str(want) for want in shape)
-        raise ValueError(f"{name}: expected shape ({expected}), got {actual}")
+        raise ValueError(f"{name} should have shape ({expected}), got {actual}")
     return rows
 
 
@@ -111,7 +111,7 @@ def vector(name: str, values: Any, length: int | None = None) -> list[float]:
     numbers = _numbers(name, _plain(values), "a vector")
     if not numbers or (length is not None and len(numbers) != length):
         expected = "at least one number" if length is None else f"shape ({length},)"
-        raise ValueError(f"{name}: expected {expected}, got shape ({len(numbers)},)")
+        raise ValueError(f"{name} should have {expected}, got shape ({len(numbers)},)")
     return numbers
 
 
@@ -155,10 +155,10 @@ def whole(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
     5
     """
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected int, got {type(value).__name__}")
+        raise TypeError(f"{name} should be int, got {type(value).__name__}")
     if value < low or (high is not None and value > high):
         expected = f"at least {low}" if high is None else f"{low} to {high}"
-        raise ValueError(f"{name}: expected {expected}, got {value}")
+        raise ValueError(f"{name} should be {expected}, got {value}")
     return value
 
 
@@ -191,7 +191,7 @@ def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """
     if value not in choices:
         expected = ", ".join(map(repr, choices))
-        raise ValueError(f"{name}: expected one of {expected}, got {value!r}")
+        raise ValueError(f"{name} should be one of {expected}, got {value!r}")
     return str(value)
 
 
@@ -207,14 +207,14 @@ def _plain(values: Any) -> Any:
 def _numbers(name: str, values: Any, expected: str) -> list[float]:
     """Check that `values` is a list of finite numbers."""
     if not isinstance(values, list):
-        raise TypeError(f"{name}: expected {expected}, got {type(values).__name__}")
+        raise TypeError(f"{name} should be {expected}, got {type(values).__name__}")
     for value in values:
         if isinstance(value, list):
-            raise ValueError(f"{name}: expected {expected}, got one more dimension")
+            raise ValueError(f"{name} should be {expected}, got one more dimension")
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{name}: expected numbers, got {type(value).__name__}")
+            raise TypeError(f"{name} should be numbers, got {type(value).__name__}")
         if not math.isfinite(value):
-            raise ValueError(f"{name}: expected finite numbers, got {value}")
+            raise ValueError(f"{name} should be finite numbers, got {value}")
     return [float(value) for value in values]
 
 
@@ -233,7 +233,7 @@ def check_result(name: str, actual: Matrix, expected: Matrix) -> None:
     """Refuse to draw a result that the formula does not give."""
     error = difference(actual, expected)
     if error:
-        raise ValueError(f"{name}: expected the result of the formula, got one off by {error:.2g}")
+        raise ValueError(f"{name} should be the result of the formula, got one off by {error:.2g}")
 
 
 def multiply(a: Matrix, b: Matrix) -> Matrix:
