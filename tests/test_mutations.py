@@ -1048,7 +1048,7 @@ MUTATIONS = {
         DIAGNOSE,
     ),
     "a cause need not reproduce anything": Mutation(
-        "_diagnose/__init__.py", "if off(case.measured, wanted) > limit:", "if False:", DIAGNOSE
+        "_diagnose/search.py", "if off(case.measured, wanted) > limit:", "if False:", DIAGNOSE
     ),
 }
 

@@ -877,7 +877,7 @@ def try_fast(
         What the module returns, if that is known already.
     direction : callable or None
         `fast_direction`, or None where the plain loop has to run: for dtypes other than float32 and
-        float64, for subclasses of tensors, and where `unrolled._torch_state.is_transformed`.
+        float64, for subclasses of tensors, and where operators are transformed or watched.
 
     Examples
     --------
