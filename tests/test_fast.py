@@ -370,12 +370,12 @@ def test_gradients_add_up_over_two_backward_passes(kind: str) -> None:
 @every_kind
 def test_what_is_changed_before_the_backward_pass_is_noticed(kind: str) -> None:
     x = drawn(L, N, H_in)
-    for changed in range(3):
+    for changed in range(2):
         module, mine = small(kind), x.clone()
         output, _ = module(mine)
         loss: Any = output.sum()
         with torch.no_grad():
-            (module.weight_hh_l0, mine, output)[changed].mul_(2)
+            (module.weight_hh_l0, mine)[changed].mul_(2)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             loss.backward()
 

@@ -539,7 +539,7 @@ def test_projection_in_the_ninth_place_is_refused_at_once() -> None:
     theirs = nn.RNN(*arguments)
     with pytest.raises(RuntimeError, match="Expected hidden size"):
         theirs(torch.randn(L, N, H_in))
-    with pytest.raises(ValueError, match="proj_size is only supported for mode 'LSTM', got"):
+    with pytest.raises(ValueError, match="proj_size argument is only supported for LSTM, got"):
         unrolled.RNN(*arguments)
 
 

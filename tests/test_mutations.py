@@ -308,7 +308,7 @@ MUTATIONS = {
     ),
     "output not batch first": Mutation(
         "modules.py",
-        "time_major.transpose(0, 1) if batch_first else time_major",
+        "time_major.transpose_(0, 1) if in_place else time_major.transpose(0, 1)",
         "time_major",
         RNN,
     ),
@@ -746,16 +746,16 @@ MUTATIONS = {
     **mutations_of_each(
         "bias through NumPy left out",
         "fast.py",
-        "states += bias_ih.numpy(force=True) + bias_hh.numpy(force=True)",
-        "states += bias_ih.numpy(force=True)",
+        "rows += as_array(bias_ih) + as_array(bias_hh)",
+        "rows += as_array(bias_ih)",
         RUNGS,
         FAST,
     ),
     **mutations_of_each(
         "weight through NumPy not transposed",
         "fast.py",
-        "weight = weight_hh.numpy(force=True).T",
-        "weight = weight_hh.numpy(force=True)",
+        "as_array(output), as_array(weight_hh).T",
+        "as_array(output), as_array(weight_hh)",
         RUNGS,
         FAST,
     ),
@@ -845,7 +845,7 @@ MUTATIONS = {
         FAST,
     ),
     **mutations_of_each(
-        "reset gate left out, nothing kept", "fast.py", "lerp(n_x_t, n, r, out=n)", "n += 0", FAST
+        "reset gate left out, nothing kept", "fast.py", "addcmul_(n, r, m)", "n += m", FAST
     ),
     **mutations_of_each(
         "states the wrong way round, nothing kept",
@@ -906,10 +906,13 @@ MUTATIONS = {
         FAST,
     ),
     "gradient of the input not made": Mutation(
-        "fast.py", "input_needed=needed[2]", "input_needed=False", FAST
+        "fast.py", "input_needed=ctx.needs_input_grad[2]", "input_needed=False", FAST
     ),
     "gradient of the initial state not made": Mutation(
-        "fast.py", "first_needed=any(needed[3 : 3 + parts])", "first_needed=False", FAST
+        "fast.py",
+        "first_needed=any(ctx.needs_input_grad[3 : 3 + parts])",
+        "first_needed=False",
+        FAST,
     ),
     "gradients of output and last states exchanged": Mutation(
         "fast.py", "grads[:parts], grads[parts:]", "grads[:parts], [None] * parts", FAST

@@ -253,7 +253,7 @@ def test_what_torch_refuses_is_refused(case: str) -> None:
 
 @pytest.mark.parametrize("mode", ["RNN_TANH", "RNN_RELU", "GRU"])
 def test_projection_is_for_lstm(mode: str) -> None:
-    words = "proj_size is only supported for mode 'LSTM', got proj_size=7"
+    words = "proj_size argument is only supported for LSTM, got proj_size=7"
     with pytest.raises(ValueError, match=words):
         shapes.check_arguments(mode, 10, 20, proj_size=7)
 

@@ -53,7 +53,7 @@ def test_nothing_else_that_is_private_is_named_in_the_package() -> None:
 
 @pytest.mark.parametrize("without", PRIVATE, indirect=True)
 def test_without_a_name_the_plain_loop_runs(without: str) -> None:
-    if without.endswith("is_batchedtensor"):
+    if without.endswith("batchedtensor"):
         assert not _torch_state.is_batched(torch.ones(1))  # vmap itself then says what is wrong
     else:
         assert _torch_state.is_transformed()

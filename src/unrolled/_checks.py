@@ -129,7 +129,8 @@ def check_features(module: nn.RNNBase, inputs: Tensor) -> None:
         )
     if inputs.size(-1) != module.input_size:
         raise RuntimeError(
-            f"input should have input_size={module.input_size} features in its last dimension, "
+            "input.size(-1) must be equal to input_size: input should have "
+            f"input_size={module.input_size} features in its last dimension, "
             f"got {inputs.size(-1)} in shape {tuple(inputs.shape)}"
         )
     if inputs.device != weight.device:
@@ -203,6 +204,11 @@ def check_packed(input: PackedSequence, lengths: object, mask: object) -> list[i
                 f"{name} should be left out for a PackedSequence, which has lengths of its own, "
                 f"got {type(value).__name__}"
             )
+    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call] # public, untyped
+        raise RuntimeError(
+            "input should be a Tensor where torch.jit.trace records, got a PackedSequence: its "
+            "batch_sizes would become constants; pass lengths with a padded Tensor instead"
+        )
     if input.data.dim() != 2:
         raise RuntimeError(f"input.data should be 2D, got {_ranked(input.data)}")
     return _checked_sizes(input.batch_sizes, len(input.data))
@@ -285,7 +291,8 @@ def check_keywords(module: str, refused: dict[str, Any]) -> None:
     for name, value in refused.items():
         if name == "proj_size":
             raise ValueError(
-                f"proj_size is only supported by LSTM, not by {module}, got proj_size={value!r}"
+                "proj_size argument is only supported for LSTM, not RNN or GRU: it should be left "
+                f"out for {module}, got proj_size={value!r}"
             )
         raise TypeError(f"{module}.__init__() got an unexpected keyword argument {name!r}")
 

@@ -23,6 +23,7 @@ PRIVATE = {
     "_C._len_torch_function_stack": "modes may watch functions, as `unrolled.trace` does",
     "autograd.forward_ad._current_level": "operators carry tangents where dual numbers may be",
     "_C._functorch.is_batchedtensor": "numbers are not known under torch.func.vmap",
+    "_C._functorch.is_legacy_batchedtensor": "nor are those of gradients that come in batches",
 }
 """The names below ``torch``, and why each is needed; a test says which of them are there."""
 
@@ -45,8 +46,19 @@ _transform = _find("_C._functorch.peek_interpreter_stack", _somebody)
 _tracing = _find("_C._get_tracing_state", _somebody)
 _dispatch_modes = _find("_C._len_torch_dispatch_stack", _somebody)
 _function_modes = _find("_C._len_torch_function_stack", _somebody)
-is_batched: Callable[[Tensor], bool] = _find("_C._functorch.is_batchedtensor", lambda _: False)
-"""Whether torch.func.vmap hides the numbers of a tensor; if not asked, it says so itself."""
+_is_batched = _find("_C._functorch.is_batchedtensor", lambda _: False)
+_is_one_of_old = _find("_C._functorch.is_legacy_batchedtensor", lambda _: False)
+
+
+def is_batched(tensor: Tensor) -> bool:
+    """Tell whether vmap hides the numbers of a tensor; if not asked, it says so itself.
+
+    Examples
+    --------
+    >>> is_batched(torch.zeros(3))
+    False
+    """
+    return _is_batched(tensor) or _is_one_of_old(tensor)
 
 
 def is_transformed() -> bool:

@@ -100,7 +100,10 @@ class RNNCell(_Cell):
         dtype: Any = None,
     ) -> None:
         if nonlinearity not in ACTIVATIONS:
-            raise RuntimeError(f"nonlinearity should be 'tanh' or 'relu', got {nonlinearity!r}")
+            raise RuntimeError(
+                "Unknown nonlinearity: nonlinearity should be 'tanh' or 'relu', "
+                f"got {nonlinearity!r}"
+            )
         super().__init__(input_size, hidden_size, bias, 1, device, dtype)
         self.nonlinearity = nonlinearity
 

@@ -11,19 +11,22 @@ watches or transforms operators cannot follow. So `try_fast` stands aside for au
 `torch.func`, compilation, tracing and modes; `unrolled.trace`, which is a mode, relies on that.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import repeat
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 from torch.nn.utils.rnn import PackedSequence
 
-from unrolled._scan import Order
-from unrolled._torch_state import is_transformed
+from unrolled._scan import Order, each
+from unrolled._torch_state import is_batched, is_transformed
 from unrolled.arrays import Array, linear, namespace
 from unrolled.bptt import Tape, backward_direction, last_state, state_before, stretches, take
 from unrolled.layers import STEPS, Direction, State, Weights, plain_direction
@@ -34,6 +37,8 @@ __all__ = [
     "RUNGS",
     "Forward",
     "accumulate",
+    "as_array",
+    "check_finite",
     "contiguous_weight",
     "fast_direction",
     "gru_forward",
@@ -298,7 +303,14 @@ def through_numpy(
 
     Parameters, results and the source of the formula are those of `skip_zeros`; `activate` takes an
     array and, as `out`, where to write. The tensors must be on a CPU. Where a state has more than
-    about a thousand numbers, PyTorch's own operators are faster.
+    about a thousand numbers, PyTorch's own operators are faster. What NumPy would report, such as
+    an underflow, PyTorch computes in silence, and so does this.
+
+    Raises
+    ------
+    FloatingPointError
+        If an infinity or NaN comes out, or stands in a weight that a state of zeros is not
+        multiplied by: sums in another order may come to others than PyTorch's.
 
     Examples
     --------
@@ -308,17 +320,20 @@ def through_numpy(
     True
     """
     L, N, H_in = x.shape
-    states = x.numpy(force=True).reshape(L * N, H_in).dot(weight_ih.numpy(force=True).T)
-    if bias_ih is not None and bias_hh is not None:
-        states += bias_ih.numpy(force=True) + bias_hh.numpy(force=True)  # (L * N, H_out)
-    states = states.reshape(L, N, states.shape[1])
-    weight = weight_hh.numpy(force=True).T
-    last: Any = None if h is None else h.numpy(force=True)  # (N, H_out)
-    for state in states:
-        if last is not None:
-            state += last.dot(weight)
-        last = activate(state, out=state)
-    return torch.from_numpy(states), torch.from_numpy(last.copy())  # (L, N, H_out), (N, H_out)
+    output = x.new_empty(L, N, len(weight_hh))  # PyTorch's memory: NumPy's could not be resized
+    states, weight = as_array(output), as_array(weight_hh).T
+    with np.errstate(all="ignore"):  # as PyTorch does
+        rows = states.reshape(L * N, states.shape[2])
+        np.dot(as_array(x).reshape(L * N, H_in), as_array(weight_ih).T, out=rows)
+        if bias_ih is not None and bias_hh is not None:
+            rows += as_array(bias_ih) + as_array(bias_hh)  # (L * N, H_out)
+        last: Any = None if h is None else as_array(h)  # (N, H_out)
+        for state in states:
+            if last is not None:
+                state += last.dot(weight)
+            last = activate(state, out=state)
+        check_finite(states, weight)
+    return output, output[-1]  # (L, N, H_out), (N, H_out)
 
 
 RUNGS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
@@ -449,24 +464,28 @@ def gru_forward(
     if keep or order.sizes is not None:
         return _gru_forward_kept(inputs, initial, weights, order)
     xp, (h,) = namespace(inputs), initial
-    addmm, lerp, sigmoid_, tanh_ = xp.addmm, xp.lerp, xp.sigmoid_, xp.tanh_
+    addmm, addcmul_, lerp = xp.addmm, xp.addcmul_, xp.lerp
+    sigmoid_, tanh_ = xp.sigmoid_, xp.tanh_
     N, H_out = h.shape
     dots: tuple[int, ...] = inputs.shape[:-1]
     states = xp.new_empty(h, (*dots, H_out))
     gates = xp.new_empty(h, (N, 3 * H_out))  # of one step and the next, in the same memory
-    rz, n = xp.split(gates, (2 * H_out, H_out))
+    rz, m = xp.split(gates, (2 * H_out, H_out))
     r, z = xp.split(rz, (H_out, H_out))
     weight, bias = _transposed(weights.weight_hh, len(inputs)), weights.bias_hh
     for part in _pieces(order, dots, 3 * H_out):
-        projected = xp.linear(take(inputs, part), weights.weight_ih, weights.bias_ih)
-        _, n_x = xp.split(projected, (2 * H_out, H_out))
-        start = projected if bias is None else projected + bias  # (L, N, 3 * H_out)
-        for state, start_t, n_x_t in zip(
-            *map(order.steps, (take(states, part), start, n_x)), strict=True
+        start = xp.linear(take(inputs, part), weights.weight_ih, weights.bias_ih)
+        start_rz, start_m = xp.split(start, (2 * H_out, H_out))
+        candidates = xp.clone(start_m)  # (L, N, H_out), n_x: what n gets from the input
+        if bias is not None:
+            start_rz += bias[: 2 * H_out]
+        start_m[...] = 0 if bias is None else bias[2 * H_out :]  # to m comes nothing of the input
+        for state, start_t, n in zip(
+            *map(order.steps, (take(states, part), start, candidates)), strict=True
         ):
             addmm(start_t, h, weight, out=gates)  # (N, 3 * H_out)
             sigmoid_(rz)  # (N, 2 * H_out)
-            lerp(n_x_t, n, r, out=n)  # n_x + r m, where n has been n_x + m
+            addcmul_(n, r, m)
             tanh_(n)  # (N, H_out)
             h = lerp(n, h, z, out=state)  # (N, H_out)
     return Forward((states,), ())
@@ -597,7 +616,7 @@ FORWARD: dict[str, Callable[..., Forward[Any]]] = {
 """For each mode the top rung of its forward pass."""
 
 _FORWARD = Order()
-_DTYPES = frozenset((torch.float32, torch.float64))
+_TYPES = {torch.float32: np.dtype(np.float32).str, torch.float64: np.dtype(np.float64).str}
 _PLAIN = (Tensor, nn.Parameter)  # a subclass may have no numbers, or want to see each operator
 _ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "RNN_TANH": (torch.tanh_, np.tanh),
@@ -659,52 +678,160 @@ def suits_numpy(inputs: Tensor, weight_hh: Tensor, order: Order) -> bool:
     return inputs.size(1) * weight_hh.size(1) <= NUMBERS_FOR_NUMPY
 
 
-def _as_array(tensor: Tensor | None) -> Any:
-    return None if tensor is None else tensor.numpy(force=True)  # the same memory
+class _Memory:
+    """The memory of a tensor as NumPy's array interface describes it."""
+
+    __slots__ = ("__array_interface__", "tensor")
+
+
+def check_finite(*arrays: NDArray[Any]) -> None:
+    """Refuse infinity and NaN: sums in another order may come to others than PyTorch's do.
+
+    Parameters
+    ----------
+    *arrays : ndarrays
+        What to look at. Squares are summed, which is one short call, so that large numbers are
+        refused too: above 1e19 in float32.
+
+    Raises
+    ------
+    FloatingPointError
+        If there is one.
+
+    Examples
+    --------
+    >>> check_finite(np.ones(3), np.zeros(2))
+    >>> check_finite(np.array([np.inf]))
+    Traceback (most recent call last):
+    FloatingPointError: arrays should be finite and not huge
+    """
+    for a in arrays:
+        if not math.isfinite(np.vdot(a, a)):
+            raise FloatingPointError("arrays should be finite and not huge")
+
+
+def as_array(tensor: Tensor) -> NDArray[Any]:
+    """Give the numbers of a tensor to NumPy: the same memory, and nothing changes for the tensor.
+
+    `torch.Tensor.numpy` would give the same array, but mark the storage, which could never be
+    resized again: that of parameters too, which FSDP resizes at each step.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of float32 or float64, on a CPU.
+
+    Returns
+    -------
+    ndarray
+        What is written to it is written to the tensor, unseen by autograd.
+
+    Raises
+    ------
+    TypeError
+        If the tensor has another dtype, or is elsewhere.
+
+    Examples
+    --------
+    >>> tensor = torch.zeros(3)
+    >>> as_array(tensor)[0] = 1
+    >>> tensor, tensor.untyped_storage().resizable()
+    (tensor([1., 0., 0.]), True)
+    """
+    kind = _TYPES.get(tensor.dtype)
+    if kind is None or not tensor.is_cpu:
+        raise TypeError(
+            "tensor should be of float32 or float64 on a CPU, "
+            f"got {tensor.dtype} on {tensor.device}"
+        )
+    if tensor.is_neg():
+        tensor = tensor.resolve_neg()
+    memory = _Memory()
+    memory.tensor = tensor  # type: ignore[attr-defined] # a slot; the memory stays while an array looks at it
+    described = {"version": 3, "data": (tensor.data_ptr(), False), "typestr": kind}
+    described["shape"] = tensor.shape
+    if not tensor.is_contiguous():
+        described["strides"] = tuple([step * tensor.itemsize for step in tensor.stride()])
+    memory.__array_interface__ = described  # type: ignore[attr-defined] # the other slot
+    return np.asarray(memory)
 
 
 class _Direction(torch.autograd.Function):
     """One direction of one layer, with the backward pass of `unrolled.bptt`."""
 
     @staticmethod
-    def forward(ctx: Any, mode: str, order: Order, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        inputs, initial, weights = _named(mode, tensors)
-        ctx.in_numpy = suits_numpy(inputs, weights.weight_hh, order)
+    def forward(ctx: Any, mode: str, order: Order, *tensors: Any) -> tuple[Tensor, ...]:
+        *needed, bias_ih, bias_hh, weight_hr = tensors
+        ctx.mode, ctx.order, ctx.in_numpy = mode, order, suits_numpy(tensors[0], needed[-1], order)
+        with np.errstate(all="ignore"):  # as PyTorch does
+            inputs, initial, weights = _named(mode, tensors, ctx.in_numpy)
+            states, gates = FORWARD[mode](inputs, initial, weights, order, keep=True)
+            # A gradient is a product with an initial state; without one, weight_hh is not read.
+            seen = [states[0], *(initial if initial[0] is not None else [weights.weight_hh])]
+            check_finite(*(seen if ctx.in_numpy else map(as_array, seen)))
         if ctx.in_numpy:
-            inputs, initial, weights = _named(mode, [_as_array(tensor) for tensor in tensors])
-        states, gates = FORWARD[mode](inputs, initial, weights, order, keep=True)
-        ctx.mode, ctx.order, ctx.count, ctx.arrays = mode, order, len(tensors), None
-        if ctx.in_numpy:
-            ctx.arrays = (inputs, initial, weights, states, gates)
             states = tuple([torch.from_numpy(part) for part in states])
-            ctx.save_for_backward(*tensors, *states)
+            ctx.gates, gates = gates, ()
         else:
-            ctx.save_for_backward(*tensors, *states, *gates)
+            ctx.gates = ()
+        ctx.save_for_backward(*needed, weight_hr, *states, *gates)
+        # A backward pass needs no bias: as with PyTorch's own, it may be changed in the meantime.
+        ctx.biases = bias_ih, bias_hh
+        ctx.versions = [None if bias is None else bias._version for bias in ctx.biases]
         ctx.set_materialize_grads(False)
         # Copies, since a view of a result would cost autograd more than it saves.
         return *states, *[last_state(order, part).clone() for part in states]
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        mode, order = ctx.mode, ctx.order
+        mode, order, parts = ctx.mode, ctx.order, len(grads) // 2
         saved = ctx.saved_tensors  # raises an error if one of them was changed in the meantime
-        if torch.is_grad_enabled():  # the backward pass is to be differentiated itself
-            return None, None, *_differentiable(mode, order, saved[: ctx.count], grads)
+        *needed, weight_hr = saved[: parts + 4]
+        tensors, kept = [*needed, *ctx.biases, weight_hr], saved[parts + 4 :]
+        if not (torch.is_grad_enabled() or is_transformed() or any(map(_is_hidden, grads))):
+            with suppress(FloatingPointError):
+                return None, None, *_by_hand(ctx, tensors, kept, grads)
+        if ctx.versions != [None if bias is None else bias._version for bias in ctx.biases]:
+            raise RuntimeError(
+                "bias_ih and bias_hh should be what they were in the forward pass for a backward "
+                "pass that runs the plain loop again, got changed ones"
+            )
+        return None, None, *_differentiable(mode, order, tensors, grads)
+
+
+def _is_hidden(tensor: Tensor | None) -> bool:
+    """Tell whether the numbers of a tensor are not there, or not for us."""
+    return tensor is not None and (
+        type(tensor) not in _PLAIN or not tensor.is_cpu or is_batched(tensor)
+    )
+
+
+def _arrays(tensors: Sequence[Tensor | None]) -> list[Any]:
+    return [None if tensor is None else as_array(tensor) for tensor in tensors]
+
+
+def _by_hand(
+    ctx: Any, tensors: Sequence[Any], kept: Sequence[Any], grads: Sequence[Any]
+) -> tuple[Any, ...]:
+    """Go backward as `unrolled.bptt` does, in NumPy where the forward pass was there."""
+    mode, parts, gates = ctx.mode, len(grads) // 2, ctx.gates
+    with np.errstate(all="ignore"):
+        inputs, initial, weights = _named(mode, tensors, ctx.in_numpy)
         if ctx.in_numpy:
-            inputs, initial, weights, states, gates = ctx.arrays  # the memory of those saved
-            grads = tuple([_as_array(grad) for grad in grads])
+            kept, grads = _arrays(kept), _arrays(grads)
         else:
-            inputs, initial, weights = _named(mode, saved[: ctx.count])
-            parts = len(initial)
-            states, gates = saved[ctx.count :][:parts], saved[ctx.count :][parts:]
-        parts, needed = len(initial), ctx.needs_input_grad
+            kept, gates = kept[:parts], kept[parts:]
         found = _backward(
-            mode, order, inputs, initial, weights, states, gates, grads[:parts], grads[parts:],
-            input_needed=needed[2], first_needed=any(needed[3 : 3 + parts]),
+            mode, ctx.order, inputs, initial, weights, kept, gates, grads[:parts], grads[parts:],
+            input_needed=ctx.needs_input_grad[2],
+            first_needed=any(ctx.needs_input_grad[3 : 3 + parts]),
         )  # fmt: skip # as wide as the page
-        if ctx.in_numpy:
-            found = tuple([None if a is None else torch.from_numpy(a) for a in found])
-        return None, None, *found
+        # A sum in another order, or a product with zero, may come to another NaN than autograd's.
+        # Each shows in the gradient of weight_ih, which is a product with all of them.
+        check_finite(found[parts + 1] if ctx.in_numpy else as_array(found[parts + 1]))
+    if ctx.in_numpy:  # copied, since NumPy's memory could not be resized
+        return tuple([None if a is None else torch.from_numpy(a).clone() for a in found])
+    return found
 
 
 def _backward(
@@ -760,9 +887,11 @@ def _backward(
     return whole, *grad_last, *total
 
 
-def _named(mode: str, tensors: Sequence[Any]) -> tuple[Any, tuple[Any, ...], Weights[Any]]:
-    """Tell input, initial states and parameters apart."""
-    parts = 2 if mode == "LSTM" else 1
+def _named(
+    mode: str, tensors: Sequence[Any], in_numpy: bool = False
+) -> tuple[Any, tuple[Any, ...], Weights[Any]]:
+    """Tell input, initial states and parameters apart, as arrays if they are to be."""
+    parts, tensors = 2 if mode == "LSTM" else 1, _arrays(tensors) if in_numpy else tensors
     return tensors[0], tuple(tensors[1 : 1 + parts]), Weights(*tensors[1 + parts :])
 
 
@@ -770,21 +899,20 @@ def _differentiable(
     mode: str, order: Order, tensors: Sequence[Tensor | None], grads: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """Let autograd go back through the plain loop: for second derivatives, rare and slow."""
+    create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         # Aliases, so that a tensor that is made of another one does not count for it too.
         aliases = [None if t is None else t.view_as(t) for t in tensors]
         inputs, initial, weights = _named(mode, aliases)
-        if initial[0] is None:
-            initial = (inputs.new_zeros(inputs.shape[1], weights.weight_hh.shape[1]),)
         state = initial if mode == "LSTM" else initial[0]
-        states, last = plain_direction(STEPS[mode], inputs, state, weights, order)
+        states, last = _plainly(mode, inputs, state, weights, order)
         results = [*states, *last] if mode == "LSTM" else [states, last]
         used = [(r, g) for r, g in zip(results, grads, strict=True) if g is not None]
         wanted = [alias for alias in aliases if alias is not None and alias.requires_grad]
         found = iter(
             torch.autograd.grad(
                 [r for r, _ in used], wanted, [g for _, g in used],
-                create_graph=True, allow_unused=True,
+                create_graph=create_graph, allow_unused=True,
             )
         )  # fmt: skip # as wide as the page
     return [next(found) if a is not None and a.requires_grad else None for a in aliases]
@@ -813,12 +941,13 @@ def fast_direction(
     states : Tensor, shape (..., H_out), or a tuple of two
         State after each step, laid out like `inputs`.
     last : Tensor, shape (N, H_out), or a tuple of two
-        State of each sequence after its own last step: no views of `states`.
+        State of each sequence after its own last step; a view where no gradients are wanted.
 
     Notes
     -----
     Where gradients are wanted, the backward pass is `unrolled.bptt.backward_direction`. Second
-    derivatives go through the plain loop.
+    derivatives, and backward passes that `torch.func` or others transform, go through the plain
+    loop. So does everything where an infinity or a NaN comes out.
 
     Examples
     --------
@@ -827,17 +956,31 @@ def fast_direction(
     >>> torch.allclose(states, gru(x, h_0)[0], atol=2e-6)
     True
     """
+    inputs = inputs.contiguous()  # for the products, which would copy it twice
     parts = initial if mode == "LSTM" else (initial,)
-    if torch.is_grad_enabled():
-        tensors = (inputs, *parts, *weights)
-        if any(tensor is not None and tensor.requires_grad for tensor in tensors):
+    tensors = (inputs, *parts, *weights)
+    if any(map(_is_hidden, tensors)):
+        return _plainly(mode, inputs, initial, weights, order)
+    try:
+        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
             results = _Direction.apply(mode, order, *tensors)  # type: ignore[no-untyped-call] # torch's is
-            return results if len(results) == 2 else (results[:2], results[2:])
-    if mode in _ACTIVATIONS and not order.reverse and order.sizes is None:
-        return _top_rung(mode, inputs, initial, *weights[:4])
-    found, _ = FORWARD[mode](inputs, parts, weights, order, keep=False)
-    ends = [last_state(order, part).clone() for part in found]
-    return (found, tuple(ends)) if mode == "LSTM" else (found[0], ends[0])
+        elif mode in _ACTIVATIONS and not order.reverse and order.sizes is None:
+            results = _top_rung(mode, inputs, initial, *weights[:4])
+        else:
+            found, _ = FORWARD[mode](inputs, parts, weights, order, keep=False)
+            check_finite(as_array(found[0]))
+            results = *found, *[last_state(order, part) for part in found]
+    except FloatingPointError:
+        return _plainly(mode, inputs, initial, weights, order)
+    return results if len(results) == 2 else (results[:2], results[2:])
+
+
+def _plainly(
+    mode: str, inputs: Tensor, initial: State, weights: Weights[Tensor], order: Order
+) -> tuple[State, State]:
+    if initial is None:
+        initial = inputs.new_zeros(inputs.shape[1], weights.weight_hh.shape[1])
+    return plain_direction(STEPS[mode], inputs, initial, weights, order)
 
 
 def _top_rung(
@@ -851,10 +994,13 @@ def _top_rung(
 ) -> tuple[Tensor, Tensor]:
     """Run a plain RNN forward in time and without gradients: the top of the ladder."""
     activate_, activate = _ACTIVATIONS[mode]
-    if x.is_cpu and x.size(1) * weight_hh.size(1) <= NUMBERS_FOR_NUMPY:
+    if suits_numpy(x, weight_hh, _FORWARD):
         return through_numpy(x, h, weight_ih, weight_hh, bias_ih, bias_hh, activate)
-    states, last = skip_zeros(x, h, weight_ih, weight_hh, bias_ih, bias_hh, activate_)
-    return states, last.clone()  # which that of through_numpy is already
+    results = skip_zeros(x, h, weight_ih, weight_hh, bias_ih, bias_hh, activate_)
+    check_finite(as_array(results[0]))
+    if h is None:
+        check_finite(as_array(weight_hh))
+    return results
 
 
 def try_fast(
@@ -876,8 +1022,9 @@ def try_fast(
     returned : tuple or None
         What the module returns, if that is known already.
     direction : callable or None
-        `fast_direction`, or None where the plain loop has to run: for dtypes other than float32 and
-        float64, for subclasses of tensors, and where operators are transformed or watched.
+        `fast_direction`, or None where the plain loop has to run: off a CPU, for dtypes other than
+        float32 and float64, for subclasses of tensors, and where operators are transformed or
+        watched.
 
     Examples
     --------
@@ -888,7 +1035,9 @@ def try_fast(
     torch.Size([5, 3, 20])
     """
     inputs = input.data if isinstance(input, PackedSequence) else input
-    if type(inputs) not in _PLAIN or inputs.dtype not in _DTYPES or is_transformed():
+    if type(inputs) not in _PLAIN or inputs.dtype not in _TYPES or not inputs.is_cpu:
+        return None, None
+    if inputs.numel() == 0 or is_transformed():  # of nothing, autograd keeps less than we do
         return None, None
     if inputs is input and not all_states:
         returned = _one_layer(module, input, hx)
@@ -922,27 +1071,28 @@ def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
     L, N, H_in = input.shape
     if L == 0 or N == 0 or H_in != module.input_size or input.device != weight_hh.device:
         return None
-    initial: Tensor | None = None
+    initial: State = None
     if hx is not None:
         if mode == "LSTM" or type(hx) is not Tensor or hx.dtype != dtype:
             return None
         if hx.shape != (1, N, module.hidden_size) or hx.device != weight_hh.device:
             return None
         initial = hx[0]
-    last: State
-    if mode in _ACTIVATIONS and not torch.is_grad_enabled():
-        output, last = _top_rung(mode, input, initial, weight_ih, weight_hh, bias_ih, bias_hh)
-    else:
-        if initial is None and mode not in _ACTIVATIONS:
-            initial = input.new_zeros(N, module.hidden_size)
-        state: State = (initial, initial) if mode == "LSTM" else initial
-        weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh)
-        output, last = fast_direction(mode, input, state, weights, _FORWARD)
+    elif mode not in _ACTIVATIONS:
+        initial = input.new_zeros(N, module.hidden_size)
     if mode == "LSTM":
-        output, (h, c) = output[0], last
-        last = h.unsqueeze(0), c.unsqueeze(0)
+        initial = initial, initial
+    weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh)
+    if mode in _ACTIVATIONS and not torch.is_grad_enabled() and not any(map(_is_hidden, weights)):
+        try:
+            output, last = _top_rung(mode, input, initial, *weights[:4])
+        except FloatingPointError:
+            return None
     else:
-        last = last.unsqueeze(0)
-    if module.batch_first:
-        output = output.transpose(0, 1)  # (N, L, H_out)
-    return output, last
+        output, last = fast_direction(mode, input, initial, weights, _FORWARD)
+    if mode == "LSTM":
+        output = output[0]
+    last = each(lambda part: torch.stack([part]), last)  # no views, as in torch.nn
+    if output.requires_grad:
+        output = output.clone()  # it is kept for the backward pass, and the caller may change his
+    return output.transpose_(0, 1) if module.batch_first else output, last

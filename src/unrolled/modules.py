@@ -5,6 +5,7 @@ They inherit `torch.nn.RNNBase`, from which parameters and their initialisation 
 ``torch.compile(fullgraph=True)`` refuses.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Never, TypeAlias
@@ -15,7 +16,6 @@ from torch.nn.utils.rnn import PackedSequence
 
 from unrolled import _checks
 from unrolled._scan import each
-from unrolled.init import uniform_bound
 from unrolled.layers import (
     STEPS,
     Direction,
@@ -63,7 +63,7 @@ class _Batch(NamedTuple):
     states: list[State]  # D * num_layers of h or (h, c), (N, ...) each
     sizes: list[int] | None  # batch_sizes of packed input
     mask: Tensor | None  # (L, N)
-    laid_out: Callable[[Tensor], Any]  # of what has all time steps
+    laid_out: Callable[..., Any]  # of what has all time steps; in place or as a view
     laid_last: Callable[[Tensor], Tensor]  # of the last states
 
 
@@ -146,10 +146,10 @@ class Recurrent(nn.RNNBase):
         --------
         >>> rnn = RNN(10, 20)
         >>> rnn.reset_parameters()
-        >>> bool(rnn.weight_hh_l0.abs().max() <= uniform_bound(20))
+        >>> bool(rnn.weight_hh_l0.abs().max() <= 1 / math.sqrt(20))
         True
         """
-        bound = uniform_bound(self.hidden_size)
+        bound = 1.0 / math.sqrt(self.hidden_size)  # see `unrolled.uniform_bound`
         for name in self._flat_weights_names:
             nn.init.uniform_(getattr(self, name), -bound, bound)
 
@@ -205,6 +205,10 @@ class Recurrent(nn.RNNBase):
         A time step that does not count leaves the state as it is, so that the result is that of
         packing, without sorting: up to rounding, since products have other sizes.
 
+        A graph of `torch.compile` or ``torch.jit.trace``, and ``torch.func.vmap``, do not look at
+        the numbers of `lengths`: there one above ``L`` counts as ``L``, and one below 0 as 0. A
+        PackedSequence is refused by ``torch.jit.trace``, whose graph would keep its lengths.
+
         Examples
         --------
         >>> output, h_n = RNN(10, 20)(torch.randn(5, 3, 10), lengths=[5, 2, 4])
@@ -229,13 +233,17 @@ class Recurrent(nn.RNNBase):
             batch.sizes,
             all_states,
         )
-        output = batch.laid_out(results.output)
+        output = results.output
+        if direction is not None and not self.bidirectional and output.requires_grad:
+            output = output.clone()  # it is kept for the backward pass, and yours may be changed
+        output = batch.laid_out(output, True)
         last = each(batch.laid_last, each(_stacked, *results.last))
         if not all_states:
             return output, last
-        every = [each(batch.laid_out, states) for states in results.every]
+        every = [each(batch.laid_out, states) for states in results.every[:-1]]
         if self.mode != "LSTM":
-            return output, last, States(every, None)
+            return output, last, States([*every, output], None)
+        every.append((output, batch.laid_out(results.every[-1][1])))
         return output, last, States([h for h, _ in every], [c for _, c in every])
 
     def _directions(self, direction: Direction | None, mask: Tensor | None) -> list[Direction]:
@@ -267,16 +275,19 @@ class Recurrent(nn.RNNBase):
             input = input.transpose(0, 1)  # (L, N, H_in)
         if input.size(0) == 0:
             raise RuntimeError(
-                "input should have at least one time step, got shape "
-                f"{tuple(input.shape)} as (L, N, H_in)"
+                "Expected sequence length to be larger than 0 in RNN: input should have at least "
+                f"one time step, got shape {tuple(input.shape)} as (L, N, H_in)"
             )
         keep = _checks.checked_mask(lengths, mask, input, batched, batch_first)
         states = self._states(given, input, input.size(1))
 
-        def laid_out(time_major: Tensor) -> Tensor:
+        def laid_out(time_major: Tensor, in_place: bool = False) -> Tensor:
             if not batched:
                 return time_major.squeeze(1)
-            return time_major.transpose(0, 1) if batch_first else time_major
+            if not batch_first:
+                return time_major
+            # An output is no view, as in torch.nn: that could not be detached in place.
+            return time_major.transpose_(0, 1) if in_place else time_major.transpose(0, 1)
 
         def laid_last(last: Tensor) -> Tensor:
             return last if batched else last.squeeze(1)
@@ -293,7 +304,7 @@ class Recurrent(nn.RNNBase):
             _checks.check_sortable(given)
         states = self._states(given, data, sizes[0], sorted_indices)
 
-        def laid_out(rows: Tensor) -> PackedSequence:
+        def laid_out(rows: Tensor, in_place: bool = False) -> PackedSequence:
             return PackedSequence(rows, batch_sizes, sorted_indices, unsorted_indices)
 
         def laid_last(last: Tensor) -> Tensor:
@@ -363,10 +374,21 @@ class RNN(Recurrent):
     Notes
     -----
     ``h_t = tanh(x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh)``, from the docstring of
-    `torch.nn.RNN`. With `fast`, the results are within 2e-6 in float32 and 1e-12 in float64, and a
-    plain loop still runs for `lengths` and `mask`, other dtypes, autocast, `torch.func`,
-    `torch.compile` and modes that watch operators; `output` is kept for the backward pass, so
-    that to change it in place before is an error.
+    `torch.nn.RNN`. With `fast`, the results are within 2e-6 in float32 and 1e-12 in float64. It
+    applies to any layers, directions and layouts, and what it does not apply to runs the plain loop
+    without a word:
+
+    ===============================================  =====================================
+    what you do                                      what runs with ``fast=True``
+    ===============================================  =====================================
+    call it on a CPU, in float32 or float64          `unrolled.fast`
+    pass `lengths` or `mask`                         the plain loop
+    another dtype, another device                    the plain loop
+    pass a subclass of ``Tensor``                    the plain loop
+    autocast, `torch.func`, compile, trace, modes    the plain loop
+    backward under these, or a second derivative     the plain loop, in the backward pass
+    get an infinity or NaN, or above 1e19            `unrolled.fast`, then the plain loop
+    ===============================================  =====================================
 
     As in `torch.nn.RNN`, the ninth argument by position is ``proj_size``: it must be 0, and by
     name it is refused.
@@ -404,7 +426,10 @@ class RNN(Recurrent):
     ) -> None:
         _checks.check_keywords("RNN", refused)
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"nonlinearity should be 'tanh' or 'relu', got {nonlinearity!r}")
+            raise ValueError(
+                "Unknown nonlinearity: nonlinearity should be 'tanh' or 'relu', "
+                f"got {nonlinearity!r}"
+            )
         mode = f"RNN_{nonlinearity.upper()}"
         super().__init__(
             mode, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
@@ -439,7 +464,7 @@ class GRU(Recurrent):
     Notes
     -----
     For the formula see `unrolled.cells.gru_step`; its source is the docstring of
-    `torch.nn.GRU`.
+    `torch.nn.GRU`. Where `fast` applies, a table says in `RNN`.
 
     As in `torch.nn.GRU`, the ninth argument by position is ``proj_size``: it must be 0, and by
     name it is refused.
@@ -484,7 +509,9 @@ class LSTM(Recurrent):
     On a CPU its outputs, final states and gradients are those of `torch.nn.LSTM` bit for bit
     wherever PyTorch runs its own loop: in float64, with a projection, with packed sequences of
     unequal length, or with oneDNN off. Otherwise PyTorch hands float32 and lower precisions to
-    oneDNN, and the float32 results agree to 1e-6.
+    oneDNN, and the float32 results agree to 1e-6. Under autocast oneDNN gives the low precision,
+    where this gives what autocast makes of each operator: float32 for float32 input, as
+    `torch.nn.GRU` does, and as `torch.nn.LSTM` does without oneDNN.
 
     Parameters
     ----------
@@ -511,7 +538,7 @@ class LSTM(Recurrent):
     Notes
     -----
     For the formula see `unrolled.cells.lstm_step`; its source is the docstring of
-    `torch.nn.LSTM`.
+    `torch.nn.LSTM`. Where `fast` applies, a table says in `RNN`.
 
     Examples
     --------

@@ -568,7 +568,7 @@ def check_arguments(
     _check_mode(mode)
     if projection > 0 and mode != "LSTM":
         raise ValueError(
-            f"proj_size is only supported for mode 'LSTM', got proj_size={projection} with "
+            f"proj_size argument is only supported for LSTM, got proj_size={projection} with "
             f"mode {mode!r}"
         )
 
