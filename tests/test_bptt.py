@@ -313,7 +313,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
     "features": (
         {"input": zeros(L, N, 11)},
         RuntimeError,
-        ["weight_ih", "11 columns", "10)"],
+        ["input", "10 features", "weight_ih", "got 11"],
     ),
     "another batch": ({"input": zeros(L, 4, H_in)}, RuntimeError, ["(4, 4, 20)", "got (4, 3, 20)"]),
     "list": ({"input": [[1.0]]}, TypeError, ["input", "numpy.ndarray", "got list"]),
@@ -399,7 +399,7 @@ def test_layers_of_other_directions_are_refused() -> None:
 def test_layers_in_another_order_are_refused() -> None:
     arguments = arguments_of("GRU")
     arguments["layers"].reverse()
-    with pytest.raises(RuntimeError, match=r"weight_ih should have 10 columns.*\(60, 40\)"):
+    with pytest.raises(RuntimeError, match=r"input should have 40 features.* weight_ih, got 10"):
         gru_backward(**arguments)
 
 

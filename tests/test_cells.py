@@ -300,7 +300,7 @@ def test_state_of_an_lstm_is_a_pair(state: Any, message: str) -> None:
             ["weight_ih", "(80, 10)", "got (60, 10)"],
         ),
         ("LSTM", {"weight_hr": zeros(7, 20)}, ["weight_hr", "(20, 20)", "got (7, 20)"]),
-        ("LSTM", {"weight_hr": zeros(20, 21)}, ["c", "(3, 21)", "got (3, 20)"]),
+        ("LSTM", {"weight_hr": zeros(20, 21)}, ["state[1]", "(3, 21)", "got (3, 20)"]),
     ],
 )
 def test_parameters_that_do_not_fit_other_cells(
