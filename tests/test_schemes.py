@@ -301,7 +301,7 @@ def test_what_is_no_number(name: str) -> None:
     ("longest", "error", "message"),
     [
         ("9", TypeError, "longest should be a number, got str"),
-        (1.9, ValueError, "longest should be at least 2 and finite, got 1.9"),
+        (1.9, ValueError, "longest should be at least 2 and finite in the dtype, got 1.9"),
         (math.inf, ValueError, "got inf"),
         (math.nan, ValueError, "got nan"),
     ],

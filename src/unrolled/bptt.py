@@ -7,6 +7,11 @@ once.
 
 Shapes are written ``(..., features)``: the dots are ``L, N``, or for packed sequences the sum of
 their lengths, as in `torch.nn.utils.rnn.PackedSequence`. `unrolled.Order` knows what makes a step.
+
+NaN and infinity stand where autograd through `torch.nn` has them, but for two cases. Autograd
+splits the gradient of a GRU's candidate, ``dh - dh z``, which of an infinite ``dh`` is NaN; here it
+is ``dh (1 - z)``, infinite. And what overflows on the way does so in one order of products and sums
+and not in another: with numbers near the largest, one may have a number where the other has none.
 """
 
 import math
@@ -15,7 +20,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeAlias
 
-import numpy as np  # noqa: F401 # the examples use it
+import numpy as np
 import torch
 
 from unrolled._checks import check_kinds, check_shape
@@ -256,8 +261,9 @@ def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
 
     Notes
     -----
-    ``tanh'(a) = 1 - tanh(a)^2``; that of relu is 1 where it is positive and 0 elsewhere, at 0 too,
-    as in PyTorch. M. Abramowitz and I. A. Stegun, "Handbook of Mathematical Functions", 4.5.73.
+    ``tanh'(a) = 1 - tanh(a)^2``; that of relu is 0 where it is not positive, at 0 too, and 1
+    elsewhere, for NaN too, as in PyTorch. M. Abramowitz and I. A. Stegun, "Handbook of Mathematical
+    Functions", 4.5.73.
 
     Examples
     --------
@@ -270,7 +276,7 @@ def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
         square = h * h  # new memory costs more than the arithmetic
         slope: Array = namespace(h).sub(1, square, out=square)
         return slope
-    positive: Any = h > 0
+    positive: Any = ~(h <= 0)
     return namespace(h).to(positive, h.dtype)
 
 
@@ -427,17 +433,24 @@ def rnn_chain(
     >>> chained.gates.ravel(), chained.first[0].ravel()
     (array([0.25, 0.5 , 1.  ]), array([0.125]))
     """
-    (h,), (grad_h,) = tape.gates, grads
-    steps = order.steps(grad_h)  # L times (N, H_out)
-    addmm_ = namespace(h).addmm_
+    (h,), (grad_h,), relu = tape.gates, grads, nonlinearity == "relu"
+    xp, steps = namespace(h), order.steps(grad_h)  # L times (N, H_out)
+    # What relu stops is stopped bit by bit: 0 times an infinite gradient would be NaN.
+    integer = getattr(torch if isinstance(h, torch.Tensor) else np, f"int{8 * h.dtype.itemsize}")
+    bits = order.steps(grad_h.view(integer)) if relu else ()
     first, before = _accumulators(steps, order, truncate, first_needed)
     for start, part, stretch in stretches(order, len(steps), _width(steps)):
-        slopes = stretch.steps(rnn_slope(take(h, part), nonlinearity))
+        slope = rnn_slope(take(h, part), nonlinearity)
+        slopes = stretch.steps(-xp.to(slope, integer) if relu else slope)
         for t in reversed(range(start, start + len(slopes))):
             da = steps[t]  # (N, H_out), so far dh_t
-            da *= slopes[t - start]
+            if relu:
+                of_da = bits[t]
+                of_da &= slopes[t - start]  # all of a number where the slope is 1, or none
+            else:
+                da *= slopes[t - start]
             for to, rows in before[t]:
-                addmm_(to, da if rows is None else da[rows], weights.weight_hh)
+                xp.addmm_(to, da if rows is None else da[rows], weights.weight_hh)
     return Chained(grad_h, (first,))
 
 
@@ -985,10 +998,11 @@ def _check_network(
             raise TypeError(f"truncate should be an int or None, got {type(truncate).__name__}")
         if truncate < 1:
             raise ValueError(f"truncate should be at least 1, got {truncate}")
-    if not isinstance(layers, Sequence):
-        raise TypeError(
-            f"layers should be what weights_of(module) gives, got {type(layers).__name__}"
-        )
+    if not isinstance(layers, Sequence) or not all(isinstance(part, Sequence) for part in layers):
+        got = f"a {type(layers).__name__}"
+        if isinstance(layers, Sequence):
+            got += f" of {', '.join(type(part).__name__ for part in layers)}"
+        raise TypeError(f"layers should be what weights_of(module) gives, got {got}")
     named: dict[str, Any] = {}  # what has a name of its own: what there need not be may be None
     for layer, directions in enumerate(layers):
         for direction, weights in enumerate(directions):
