@@ -482,7 +482,12 @@ def test_a_projection_in_one_layer_alone() -> None:
     [
         ("h_0", None, TypeError, "h_0 should be a torch.Tensor like input, got NoneType"),
         ("input", None, TypeError, "input should be a numpy.ndarray .*, got NoneType"),
-        ("input", zeros(L, N, H_in).cfloat(), RuntimeError, "h_0 should have the dtype of input"),
+        (
+            "input",
+            zeros(L, N, H_in).to(torch.complex64),
+            RuntimeError,
+            "h_0 should have the dtype of input",
+        ),
         ("input", zeros(L, N, H_in).long(), RuntimeError, "input should have a floating-point"),
         (
             "h_0",
@@ -504,7 +509,7 @@ def test_what_is_no_array_of_numbers(
 def test_complex_numbers_are_refused() -> None:
     """Their derivatives are others."""
     rnn = nn.RNN(H_in, H_out, dtype=torch.complex128)
-    x, h_0 = zeros(L, N, H_in).cdouble(), zeros(1, N, H_out).cdouble()
+    x, h_0 = (zeros(*s).to(torch.complex128) for s in ((L, N, H_in), (1, N, H_out)))
     with pytest.raises(RuntimeError, match=r"input should have a real .*, got torch.complex128"):
         rnn_backward(x, h_0, weights_of(rnn))
 
@@ -600,7 +605,7 @@ def test_nan_and_infinity_stand_where_autograd_has_them(
             place[index] = (math.nan, math.inf, -math.inf)[trial % 3]
             given[0][0] = 0.0 if trial % 5 == 0 else given[0][0]
         fast.load_state_dict(module.state_dict())
-        found = []
+        found: list[Any] = []
         for network in (module, fast):
             leaves = [t.clone().requires_grad_() for t in (*inputs, *states)]
             split = len(inputs)
@@ -631,7 +636,7 @@ def test_nan_and_infinity_stand_where_autograd_has_them(
     assert spread > 1000
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered in dot:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 @every_backend
 def test_relu_stops_an_infinite_gradient(backend: str) -> None:
     """And passes it where the state is positive or NaN, as PyTorch does."""

@@ -25,16 +25,15 @@ def check_kinds(**arrays: Any) -> None:
     first, like = next(iter(arrays.items()))
     check_array(first, like)
     kind = Tensor if isinstance(like, Tensor) else np.ndarray
-    if not (
-        like.is_floating_point() or like.is_complex() if kind is Tensor else like.dtype.kind in "fc"
-    ):
-        raise RuntimeError(f"{first} should have a floating-point dtype, got {like.dtype}")
+    dtype = like.dtype
+    if not (dtype.is_floating_point or dtype.is_complex if kind is Tensor else dtype.kind in "fc"):
+        raise RuntimeError(f"{first} should have a floating-point or complex dtype, got {dtype}")
     for name, array in arrays.items():
         if not isinstance(array, kind):
-            expected, got = f"{kind.__module__}.{kind.__name__}", type(array).__name__
-            raise TypeError(f"{name} should be a {expected} like {first}, got {got}")
-        for what in ("device", "dtype"):  # arrays of older versions of NumPy have no device
-            expected, got = getattr(like, what, None), getattr(array, what, None)
+            wanted = f"{kind.__module__}.{kind.__name__}"
+            raise TypeError(f"{name} should be a {wanted} like {first}, got {type(array).__name__}")
+        for what in ("device", "dtype"):
+            expected, got = getattr(like, what), getattr(array, what)
             if got != expected and not (what == "dtype" and _is_autocast(array)):
                 raise RuntimeError(
                     f"{name} should have the {what} of {first}, {expected}, got {got}"
@@ -125,7 +124,7 @@ def checked_order(inputs: Any, state: Any, sizes: Any) -> list[int] | None:
         kind = type(inputs).__name__
         raise TypeError(f"order.sizes should be None for inputs of type {kind}, got {sizes}")
     found = check_sizes("order.sizes", sizes, len(inputs))
-    for part in state if isinstance(state, tuple) else (state,):
+    for part in state if isinstance(state, tuple) and state else (state,):
         if not isinstance(part, Tensor) or part.shape[:1] != (found[0],):
             got = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
             raise RuntimeError(f"state should be a Tensor of {found[0]} rows, got {got}")

@@ -131,8 +131,9 @@ def scan(
     >>> [state.tolist() for state in states], last.tolist()
     ([[1, 10], [3, 30], [6]], [6, 30])
     """
-    kinds = {"step": Callable, "inputs": Iterable, "order": Order, "parameters": Iterable}
-    for (name, kind), value in zip(kinds.items(), (step, inputs, order, parameters), strict=True):
+    kinds: list[Any] = [Callable, Iterable, Order, Iterable]
+    given = {"step": step, "inputs": inputs, "order": order, "parameters": parameters}
+    for kind, (name, value) in zip(kinds, given.items(), strict=True):
         if not isinstance(value, kind) or getattr(value, "ndim", 1) == 0:
             raise TypeError(f"{name} should be {kind.__name__}, got {type(value).__name__}")
     order = Order(order.reverse, checked_order(inputs, state, order.sizes))

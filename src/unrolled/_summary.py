@@ -224,8 +224,9 @@ def shapes_of(module: nn.Module) -> dict[str, Shape]:
     assert isinstance(module, nn.RNNBase | nn.RNNCellBase)
     sizes = mode, module.input_size, module.hidden_size
     if isinstance(module, nn.RNNBase):
-        more = module.num_layers, module.bias, module.bidirectional, module.proj_size
-        return parameter_shapes(*sizes, *more)
+        return parameter_shapes(
+            *sizes, module.num_layers, module.bias, module.bidirectional, module.proj_size
+        )
     shapes = parameter_shapes(*sizes, bias=module.bias)
     return {name.removesuffix("_l0"): shape for name, shape in shapes.items()}
 
@@ -285,9 +286,9 @@ def summary(module: nn.Module) -> Summary:
     >>> found.notes
     ('not counted: 0.weight (1000, 10), in no recurrent module',)
     """
-    if not isinstance(module, nn.Module):
-        mode_of(module)  # which refuses it
-    found = {name: part for name, part in module.named_modules() if _is_recurrent(part)}
+    given: object = module
+    modules = module.named_modules() if isinstance(given, nn.Module) else ()
+    found = {name: part for name, part in modules if _is_recurrent(part)}
     if not found:
         raise TypeError(
             "module should be an RNN, GRU or LSTM or one of their cells, of torch.nn or unrolled, "
@@ -331,7 +332,8 @@ def summary(module: nn.Module) -> Summary:
         if like is None:
             raise ValueError(f"module should have a parameter in {path or 'it'}, got none")
         state_bytes += len(hidden) * sum(widths.values()) * like.element_size()
-    parameters, others = [], []
+    parameters: list[Parameter] = []
+    others: list[Parameter] = []
     for name, tensor in module.named_parameters():
         row = Parameter(name, tuple(tensor.shape), tensor.numel(), _bytes(tensor))
         (parameters if id(tensor) in counted else others).append(row)

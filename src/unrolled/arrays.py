@@ -223,15 +223,15 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """
     if isinstance(x, Tensor):
         return F.linear(x, weight, bias)
-    check_array("x", x)
-    shapes = {"weight": (np.shape(weight)[:1] + x.shape[-1:]), "bias": np.shape(weight)[:1]}
-    for name, array in (("weight", weight), ("bias", bias)):
-        if array is None and name == "bias":
-            continue
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{name} should be a numpy.ndarray like x, got {type(array).__name__}")
-        if array.shape != shapes[name]:
-            raise ValueError(f"{name} should have shape {shapes[name]}, got {array.shape}")
+    for name, array in (("x", x), ("weight", weight), ("bias", bias)):
+        if array is not None or name != "bias":
+            check_array(name, array)
+            if not isinstance(array, np.ndarray) or array.ndim == 0:
+                raise TypeError(f"{name} should be a numpy.ndarray like x, got {array!r}")
+    if weight.shape != (len(weight), x.shape[-1]):
+        raise ValueError(f"weight should have shape (out, {x.shape[-1]}), got {weight.shape}")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"bias should have shape {weight.shape[:1]}, got {bias.shape}")
     return _NumPy.linear(x, weight, bias)
 
 

@@ -12,7 +12,7 @@ drawn in float32 and rounded: the QR decomposition of `orthogonal_` has no form 
 import math
 import numbers
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -293,9 +293,9 @@ def chrono_(module: ModuleT, longest: float, generator: torch.Generator | None =
     inputs = _bias_pairs(module, "i") if mode_of(module) == "LSTM" else []
     last = _number("longest", longest, [_drawn(keep.dtype) for keep, _ in keeps], least=2) - 1
     _check_generator(generator)
-    drawn = [
-        _draw(keep, lambda u: u.uniform_(1, last, generator=generator).log_()) for keep, _ in keeps
-    ]
+    drawn = [torch.empty_like(keep, dtype=_drawn(keep.dtype)) for keep, _ in keeps]
+    for new in drawn:
+        new.uniform_(1, last, generator=generator).log_()
     for (bias_ih, bias_hh), new in zip(keeps, drawn, strict=True):
         bias_ih.copy_(new)
         bias_hh.zero_()
@@ -430,11 +430,8 @@ class LearnedState(nn.Module):
         >>> LearnedState(nn.GRU(10, 20))(3).shape
         torch.Size([1, 3, 20])
         """
-        if N is not None and not torch.jit.is_tracing():  # where sizes are tensors
-            if not isinstance(N, numbers.Integral | torch.SymInt) or isinstance(N, bool):
-                raise TypeError(f"N should be an integer or None, got {N!r}")
-            if N < 0:  # which expand() takes for leaving a size alone
-                raise RuntimeError(f"N should not be negative, got {N}")
+        if not torch.jit.is_tracing():  # type: ignore[no-untyped-call, attr-defined] # torch's; sizes are tensors there
+            _check_count("N", N)
 
         def for_all(state: Tensor) -> Tensor:
             if N is None:
@@ -466,12 +463,20 @@ def _writable(module: nn.Module, name: str) -> Tensor:
     raise ValueError(f"{name} should be {problem}")
 
 
-def _number(name: str, value: object, dtypes: list[torch.dtype], least: float = -math.inf) -> float:
+def _check_count(name: str, value: Any) -> None:
+    whole = isinstance(value, numbers.Integral | torch.SymInt) and not isinstance(value, bool)
+    if value is not None and not whole:
+        raise TypeError(f"{name} should be an integer or None, got {value!r}")
+    if value is not None and value < 0:  # which expand() takes for leaving a size alone
+        raise RuntimeError(f"{name} should not be negative, got {value}")
+
+
+def _number(name: str, value: Any, dtypes: list[torch.dtype], least: float = -math.inf) -> float:
     """Refuse what is no number, or one that a dtype cannot hold, be it some times as large."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} should be a number, got {type(value).__name__}")
     largest = min(torch.finfo(dtype).max for dtype in dtypes) / 4
-    if not max(least, -largest) <= value <= largest:
+    if not max(least, -largest) <= value <= largest:  # type: ignore[operator] # real numbers compare
         at_least = "" if least == -math.inf else f"at least {least} and "
         raise ValueError(f"{name} should be {at_least}finite in the dtype, got {value}")
     return float(value)
@@ -480,13 +485,6 @@ def _number(name: str, value: object, dtypes: list[torch.dtype], least: float = 
 def _drawn(dtype: torch.dtype) -> torch.dtype:
     """Say in which dtype random numbers are drawn: short ones in float32, and then rounded."""
     return torch.float32 if dtype.itemsize < 4 else dtype
-
-
-def _draw(values: Tensor, initialise: Callable[[Tensor], object]) -> Tensor:
-    """Give what is to be written into some values; nothing is written yet."""
-    new = torch.empty_like(values, dtype=_drawn(values.dtype))
-    initialise(new)
-    return new
 
 
 def _check_generator(generator: object) -> None:
@@ -505,9 +503,9 @@ def _fill(
     blocks = gate_blocks(module, kind)
     number = _number("gain", gain, [block.values.dtype for block in blocks], least=0)
     _check_generator(generator)
-    drawn = [
-        _draw(block.values, lambda new: initialise(new, number, generator)) for block in blocks
-    ]
+    drawn = [torch.empty_like(b.values, dtype=_drawn(b.values.dtype)) for b in blocks]
+    for new in drawn:
+        initialise(new, number, generator)
     for block, new in zip(blocks, drawn, strict=True):
         block.values.copy_(new)
     return module

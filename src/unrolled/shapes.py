@@ -502,7 +502,7 @@ def check_arguments(
         number = float(dropout)  # type: ignore[arg-type] # the exception is the check
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise type(error)(probability) from None
-    if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= number <= 1:
+    if isinstance(dropout, bool) or not isinstance(dropout, numbers.Number) or not 0 <= number <= 1:
         raise ValueError(probability)
     for name, flag in (("bias", bias), ("batch_first", batch_first)):
         if not isinstance(flag, bool):
