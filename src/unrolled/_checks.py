@@ -33,11 +33,9 @@ def check_kinds(**arrays: Any) -> None:
             wanted = f"{kind.__module__}.{kind.__name__}"
             raise TypeError(f"{name} should be a {wanted} like {first}, got {type(array).__name__}")
         for what in ("device", "dtype"):
-            expected, got = getattr(like, what), getattr(array, what)
-            if got != expected and not (what == "dtype" and _is_autocast(array)):
-                raise RuntimeError(
-                    f"{name} should have the {what} of {first}, {expected}, got {got}"
-                )
+            one, got = getattr(like, what), getattr(array, what)
+            if got != one and not (what == "dtype" and _is_autocast(array)):
+                raise RuntimeError(f"{name} should have the {what} of {first}, {one}, got {got}")
 
 
 def _is_autocast(array: Any) -> bool:

@@ -12,7 +12,7 @@ from torch import nn
 from unrolled import cell_modules
 from unrolled.shapes import Shape, parameter_shapes
 
-__all__ = ["Parameter", "Product", "Summary", "mode_of", "summary"]
+__all__ = ["Parameter", "Product", "Summary", "mode_of", "shapes_of", "summary"]
 
 
 @dataclass(frozen=True)
