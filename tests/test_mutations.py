@@ -438,6 +438,14 @@ MUTATIONS = {
         FAST,
     ),
     **mutations_of_each(
+        "relu lets every gradient through",
+        "bptt.py",
+        "of_da &= slopes[t - start]",
+        "of_da",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
         "sign of the slope of z",
         "bptt.py",
         "(h - n) * z * new",
@@ -1027,7 +1035,7 @@ MUTATIONS = {
         "schemes.py", "generator=generator).log_()", "generator=generator)", SCHEMES
     ),
     "lengths up to twice the longest": Mutation(
-        "schemes.py", "float(longest) - 1", "2 * float(longest)", SCHEMES
+        "schemes.py", "least=2) - 1", "least=2) * 2", SCHEMES
     ),
     "the input gate open as long as the other": Mutation(
         "schemes.py", "copy_(-keep)", "copy_(keep)", SCHEMES
