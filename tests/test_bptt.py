@@ -1,5 +1,6 @@
 """The backward pass by hand against autograd, finite differences and by itself."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 import unrolled
 import unrolled.bptt
@@ -313,7 +315,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
     "features": (
         {"input": zeros(L, N, 11)},
         RuntimeError,
-        ["weight_ih", "11 columns", "10)"],
+        ["input", "10 features", "weight_ih", "got 11"],
     ),
     "another batch": ({"input": zeros(L, 4, H_in)}, RuntimeError, ["(4, 4, 20)", "got (4, 3, 20)"]),
     "list": ({"input": [[1.0]]}, TypeError, ["input", "numpy.ndarray", "got list"]),
@@ -389,6 +391,265 @@ def test_refused_of_one_kind(
         assert word in str(caught.value)
 
 
+WEIGHT = torch.zeros(20, 20, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "message"),
+    [
+        (nn.RNN(H_in, H_out), TypeError, r"layers should be what weights_of.* got a RNN$"),
+        (None, TypeError, "layers should be .* got a NoneType$"),
+        ([3, []], TypeError, "layers should be .* got a list of int, list$"),
+        ("ab", TypeError, r"layers\[0\]\[0\] should be Weights, got str"),
+        ([Weights(WEIGHT, WEIGHT)], TypeError, r"layers\[0\]\[0\] should be Weights, got Tensor"),
+        ([[(WEIGHT, WEIGHT)]], TypeError, r"layers\[0\]\[0\] should be Weights, got tuple"),
+        ([[]], ValueError, r"layers should have .* 1 or 2 directions, .* got \[0\]"),
+        ([[Weights(WEIGHT, WEIGHT)] * 3], ValueError, r"1 or 2 directions, .* got \[3\]"),
+        (
+            [[Weights(zeros(20, 10), None)]],  # type: ignore[type-var] # the mistake
+            TypeError,
+            r"layers\[0\]\[0\].weight_hh should be a torch.Tensor like input, got NoneType",
+        ),
+        (
+            [[Weights(zeros(20, 10), zeros(20))]],
+            RuntimeError,
+            r"layers\[0\]\[0\].weight_hh should be 2D, got shape \(20,\)",
+        ),
+    ],
+    ids=str,
+)
+def test_what_are_no_layers(layers: Any, error: type[Exception], message: str) -> None:
+    arguments = arguments_of("RNN") | {"layers": layers, "h_0": zeros(1, N, H_out)}
+    with pytest.raises(error, match=message):
+        rnn_backward(**arguments)
+
+
+@pytest.mark.parametrize("other", KINDS)
+@every_kind
+def test_weights_of_another_kind_are_refused(kind: str, other: str) -> None:
+    arguments = arguments_of(kind)
+    layers = arguments_of(other)["layers"]
+    if kind == other:
+        BACKWARD[kind](**arguments | {"layers": layers})
+        return
+    rows = {"RNN": 20, "GRU": 60, "LSTM": 80}
+    message = rf"weight_ih should have shape \({rows[kind]}, 10\), got \({rows[other]}, 10\)"
+    with pytest.raises(RuntimeError, match=message):
+        BACKWARD[kind](**arguments | {"layers": layers})
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "message"),
+    [
+        ((0, 1), {"weight_hh": zeros(20, 19)}, r"layers\[0\]\[1\].weight_hh .*20, 20.* got .*19"),
+        (
+            (1, 0),
+            {"weight_ih": zeros(20, 20)},
+            r"layers\[1\]\[0\].weight_ih .*20, 40.* got .*20",
+        ),
+        ((1, 1), {"bias_hh": zeros(1)}, r"layers\[1\]\[1\].bias_hh should have shape \(20,\), got"),
+        ((1, 1), {"bias_ih": zeros(20, 1)}, r"layers\[1\]\[1\].bias_ih should have shape \(20,\)"),
+        (
+            (0, 0),
+            {"weight_hr": zeros(7, 20)},
+            r"layers\[0\]\[0\].weight_hr should be None, got",
+        ),
+    ],
+)
+def test_one_parameter_of_another_shape(
+    place: tuple[int, int], change: dict[str, Any], message: str
+) -> None:
+    arguments = arguments_of("RNN")
+    layer, direction = place
+    weights = arguments["layers"][layer]
+    weights[direction] = weights[direction]._replace(**change)
+    with pytest.raises(RuntimeError, match=message):
+        rnn_backward(**arguments)
+
+
+def test_a_projection_in_one_layer_alone() -> None:
+    lstm = nn.LSTM(H_in, H_out, 2, proj_size=7, dtype=torch.float64)
+    layers = weights_of(lstm)
+    layers[1][0] = layers[1][0]._replace(weight_hr=None)
+    hx = zeros(2, N, 7), zeros(2, N, H_out)
+    message = r"layers\[1\]\[0\].weight_hr should be \(7, 20\), as in layer 0, got None"
+    with pytest.raises(RuntimeError, match=message):
+        lstm_backward(zeros(L, N, H_in), hx, layers)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("h_0", None, TypeError, "h_0 should be a torch.Tensor like input, got NoneType"),
+        ("input", None, TypeError, "input should be a numpy.ndarray .*, got NoneType"),
+        (
+            "input",
+            zeros(L, N, H_in).to(torch.complex64),
+            RuntimeError,
+            "h_0 should have the dtype of input",
+        ),
+        ("input", zeros(L, N, H_in).long(), RuntimeError, "input should have a floating-point"),
+        (
+            "h_0",
+            zeros(4, N, 20, device="meta"),
+            RuntimeError,
+            "h_0 .* device of input, cpu, got",
+        ),
+        ("nonlinearity", ["tanh"], ValueError, r"nonlinearity should be .*, got \['tanh'\]"),
+    ],
+    ids=str,
+)
+def test_what_is_no_array_of_numbers(
+    name: str, value: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        rnn_backward(**arguments_of("RNN") | {name: value})
+
+
+def test_complex_numbers_are_refused() -> None:
+    """Their derivatives are others."""
+    rnn = nn.RNN(H_in, H_out, dtype=torch.complex128)
+    x, h_0 = (zeros(*s).to(torch.complex128) for s in ((L, N, H_in), (1, N, H_out)))
+    with pytest.raises(RuntimeError, match=r"input should have a real .*, got torch.complex128"):
+        rnn_backward(x, h_0, weights_of(rnn))
+
+
+@every_kind
+def test_tensors_that_require_a_gradient_are_taken_as_numbers(kind: str) -> None:
+    configuration = Configuration(kind=kind, num_layers=2, bidirectional=True)
+    module = configuration.theirs()
+    (x,), states = configuration.leaves()
+    grads = [torch.randn_like(t) for t in tensors(module(x, configuration.hx(states))[1])]
+    arguments: list[Any] = [x, states, [torch.ones(L, N, 40).double(), *grads]]
+
+    def run(require: bool, layers: Any, hx_type: type = tuple) -> list[Tensor]:
+        x, states, grads = (
+            [t.clone().requires_grad_(require) for t in given]
+            for given in ([arguments[0]], *arguments[1:])
+        )
+        hx = hx_type(states) if kind == "LSTM" else states[0]
+        found = BACKWARD[kind](x[0], hx, layers, *grads)
+        return [found.input, *found.hx, *of_layers(found.layers)]
+
+    expected = run(False, weights_of(module, torch.Tensor.detach))
+    for found in (run(True, weights_of(module)), run(True, weights_of(module), list)):
+        assert not any(gradient.requires_grad for gradient in found)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+@every_backend
+@pytest.mark.parametrize("left_out", ["bias_ih", "bias_hh"])
+@every_kind
+def test_one_bias_alone_has_its_gradient(kind: str, left_out: str, backend: str) -> None:
+    """As with two of which one is zero."""
+    configuration, to = Configuration(kind=kind), BACKENDS[backend]
+    (x,), states = configuration.leaves()
+    hx: Any = tuple(map(to, states)) if kind == "LSTM" else to(states[0])
+    layers = weights_of(configuration.theirs(), to)
+    grad = to(torch.ones(L, N, H_out).double())
+    (both,), (alone,) = layers[0], layers[0]
+    both = both._replace(**{left_out: getattr(both, left_out) * 0})
+    alone = alone._replace(**{left_out: None})
+    ((expected,),) = BACKWARD[kind](to(x), hx, [[both]], grad).layers
+    ((found,),) = BACKWARD[kind](to(x), hx, [[alone]], grad).layers
+    for name, gradient in found._asdict().items():
+        if name == left_out:
+            assert gradient is None
+        elif gradient is not None:
+            np.testing.assert_allclose(gradient, getattr(expected, name), rtol=0, atol=1e-12)
+    kept = "bias_hh" if left_out == "bias_ih" else "bias_ih"
+    assert np.asarray(getattr(found, kept)).any()
+
+
+# Where numbers are not finite
+
+
+def rows_of(output: Any) -> Tensor:
+    return output.data if isinstance(output, PackedSequence) else output
+
+
+def kinds_of_numbers(a: Any) -> Any:
+    """0 where there is a number, 1 for an infinite one, 2 for NaN."""
+    a = np.asarray(a)
+    return np.where(np.isnan(a), 2, np.where(np.isinf(a), 1, 0))
+
+
+@pytest.mark.filterwarnings("ignore:(invalid|overflow|divide).* encountered:RuntimeWarning")
+@pytest.mark.parametrize("layout", ["batched", "packed"])
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+@every_kind
+def test_nan_and_infinity_stand_where_autograd_has_them(
+    kind: str, nonlinearity: str, layout: str
+) -> None:
+    """One number of an input, a weight or a gradient is none; what is finite is the same."""
+    if kind != "RNN" and nonlinearity == "relu":
+        return
+    generator, wrong, spread = np.random.default_rng(3), 0, 0
+    for trial in range(150):
+        configuration = Configuration(
+            kind=kind, nonlinearity=nonlinearity, num_layers=1 + trial % 2, hidden_size=4,
+            bidirectional=trial % 3 == 0, input_size=2, layout=layout, lengths=(5, 3, 1),
+            seed=trial,
+        )  # fmt: skip # as wide as the page
+        module, (inputs, states) = configuration.theirs(), configuration.leaves()
+        ours = getattr(unrolled, kind)
+        fast = configuration.module(ours, fast=True)
+        hx, x = configuration.hx(states), configuration.input(inputs)
+        output, last = module(x, hx)
+        given = [torch.randn_like(t) for t in (rows_of(output), *tensors(last))]
+        places = [inputs[0], *states, *module.parameters(), *given, given[0]]
+        with torch.no_grad():
+            place = places[generator.integers(len(places))].view(-1)
+            index = int(generator.integers(len(place)))
+            place[index] = (math.nan, math.inf, -math.inf)[trial % 3]
+            given[0][0] = 0.0 if trial % 5 == 0 else given[0][0]
+        fast.load_state_dict(module.state_dict())
+        found: list[Any] = []
+        for network in (module, fast):
+            leaves = [t.clone().requires_grad_() for t in (*inputs, *states)]
+            split = len(inputs)
+            output, last = network(configuration.input(leaves[:split]),
+                                   configuration.hx(leaves[split:]))  # fmt: skip # the same
+            results = [rows_of(output), *tensors(last)]
+            found.append(torch.autograd.grad(results, [*leaves, *network.parameters()], given))
+        if layout == "batched":
+            keywords = {"nonlinearity": nonlinearity} if kind == "RNN" else {}
+            for to in BACKENDS.values():
+                hx = tuple(map(to, states)) if kind == "LSTM" else to(states[0])
+                back = BACKWARD[kind](
+                    to(inputs[0]), hx, weights_of(module, to), *map(to, given), **keywords
+                )
+                found.append([back.input, *back.hx, *of_layers(back.layers)])
+        for gradients in found[1:]:
+            for mine, theirs in zip(gradients, found[0], strict=True):
+                a, b = kinds_of_numbers(mine), kinds_of_numbers(theirs)
+                if kind == "GRU":  # dh (1 - z), where autograd has dh - dh z
+                    b = np.where((a == 1) & (b == 2), 1, b)
+                wrong += int((a != b).sum())
+                spread += int((b > 0).sum())
+                numbers = (a == 0) & (b == 0)
+                np.testing.assert_allclose(
+                    np.asarray(mine)[numbers], np.asarray(theirs)[numbers], rtol=1e-9, atol=1e-9
+                )
+    assert wrong == 0
+    assert spread > 1000
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@every_backend
+def test_relu_stops_an_infinite_gradient(backend: str) -> None:
+    """And passes it where the state is positive or NaN, as PyTorch does."""
+    to = BACKENDS[backend]
+    bias = to(torch.tensor([-1.0, 2.0, math.nan], dtype=torch.float64))
+    zero = to(zeros(3, 3))
+    weights = Weights(zero, zero, bias, zero[0])
+    grad = to(torch.full((1, 1, 3), -math.inf, dtype=torch.float64))
+    found = rnn_backward(to(zeros(1, 1, 3)), to(zeros(1, 1, 3)), [[weights]], grad,
+                         nonlinearity="relu")  # fmt: skip # the same
+    assert np.asarray(found.layers[0][0].bias_hh).tolist() == [0.0, -math.inf, -math.inf]
+
+
 def test_layers_of_other_directions_are_refused() -> None:
     arguments = arguments_of("RNN")
     arguments["layers"][1].pop()
@@ -399,7 +660,7 @@ def test_layers_of_other_directions_are_refused() -> None:
 def test_layers_in_another_order_are_refused() -> None:
     arguments = arguments_of("GRU")
     arguments["layers"].reverse()
-    with pytest.raises(RuntimeError, match=r"weight_ih should have 10 columns.*\(60, 40\)"):
+    with pytest.raises(RuntimeError, match=r"input should have 40 features.* weight_ih, got 10"):
         gru_backward(**arguments)
 
 

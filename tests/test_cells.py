@@ -197,6 +197,7 @@ REFUSED: dict[str, tuple[dict[str, Tensor], list[str]]] = {
     "x features": ({"x": zeros(N, 11)}, ["x", "10 features", "got 11"]),
     "x dtype": ({"x": zeros(N, H_in).float()}, ["dtype of x, torch.float32", "torch.float64"]),
     "h 4D": ({"h": zeros(N, 1, 1, H_out)}, ["h", "1D or 2D", "got 4D of shape (3, 1, 1, 20)"]),
+    "h 0D": ({"h": zeros()}, ["h", "1D or 2D", "got 0D"]),
     "h features": ({"h": zeros(N, 21)}, ["weight_hh", "(21, 21)", "got (20, 20)"]),
     "h batch": ({"h": zeros(5, H_out)}, ["h", "(3, 20)", "got (5, 20)"]),
     "h dtype": ({"h": zeros(N, H_out).float()}, ["h", "torch.float64", "got torch.float32"]),
@@ -300,7 +301,7 @@ def test_state_of_an_lstm_is_a_pair(state: Any, message: str) -> None:
             ["weight_ih", "(80, 10)", "got (60, 10)"],
         ),
         ("LSTM", {"weight_hr": zeros(7, 20)}, ["weight_hr", "(20, 20)", "got (7, 20)"]),
-        ("LSTM", {"weight_hr": zeros(20, 21)}, ["c", "(3, 21)", "got (3, 20)"]),
+        ("LSTM", {"weight_hr": zeros(20, 21)}, ["state[1]", "(3, 21)", "got (3, 20)"]),
     ],
 )
 def test_parameters_that_do_not_fit_other_cells(
@@ -373,3 +374,81 @@ def test_nonlinearity_in_the_place_of_a_bias() -> None:
     x, h = torch.zeros(N, H_in), torch.zeros(N, H_out)
     with pytest.raises(TypeError, match=r"bias_ih should be a torch.Tensor like x, got str"):
         rnn_cell(x, h, cell.weight_ih, cell.weight_hh, "relu")
+
+
+WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "x None": ({"x": None}, TypeError, "x should be a numpy.ndarray of numbers or a torch.Tensor"),
+    "x text": ({"x": "a"}, TypeError, "x should be .* or a torch.Tensor, got str"),
+    "h None": ({"h": None}, TypeError, "h should be a torch.Tensor like x, got NoneType"),
+    "weight None": ({"weight_ih": None}, TypeError, "weight_ih should be .* like x, got NoneType"),
+    "weight 0D": ({"weight_hh": zeros()}, RuntimeError, "weight_hh should be 2D, got 0D"),
+    "weight 3D": ({"weight_ih": zeros(2, 20, 10)}, RuntimeError, "weight_ih should be 2D, got 3D"),
+    "meta": ({"x": torch.zeros(N, H_in, device="meta").double()}, RuntimeError,
+             "h should have the device of x, meta, got cpu"),
+    "dtype on meta": ({"x": torch.zeros(N, H_in, device="meta"),
+                       "h": torch.zeros(N, H_out, device="meta").double()}, RuntimeError,
+                      "h should have the dtype of x, torch.float32, got torch.float64"),
+    "integers": ({"x": torch.zeros(N, H_in).long()}, RuntimeError,
+                 "x should have a floating-point or complex dtype, got torch.int64"),
+    "objects": ({"x": np.array([None, 1])}, TypeError, "x should be a .* of numbers or .* object"),
+    "nonlinearity": ({"nonlinearity": ["tanh"]}, RuntimeError, r"nonlinearity .*, got \['tanh'\]"),
+}  # fmt: skip # a table
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_message_names_what_the_caller_gave(case: str) -> None:
+    change, error, message = WRONG[case]
+    cell, x, h = cell_and_input()
+    arguments: dict[str, Any] = {"x": x, "h": h, **dict(cell.named_parameters())}
+    with pytest.raises(error, match=message):
+        rnn_cell(**arguments | change)
+
+
+def test_complex_numbers() -> None:
+    """PyTorch's modules take them; the formula is the same."""
+    rnn, x, h = nn.RNN(H_in, H_out, dtype=torch.complex128), zeros(N, H_in), zeros(N, H_out)
+    x, h = torch.complex(x + 1, x), torch.complex(h, h + 1)
+    expected = rnn(x[None], h[None])[0][0]
+    torch.testing.assert_close(rnn_cell(x, h, *rnn.parameters()), expected, rtol=0, atol=1e-12)
+
+
+def test_state_of_an_lstm_may_be_a_list() -> None:
+    """As for PyTorch."""
+    cell, ours, x, state = other_cell("LSTM")
+    theirs = cell(x, list(state))
+    for a, b in zip(ours(x, list(state), *cell.parameters()), theirs, strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(TypeError, match=r"state should be a tuple \(h, c\), got a list of 1"):
+        ours(x, [state[0]], *cell.parameters())
+
+
+ONES = np.ones((20, 10))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"weight": torch.ones(20, 10)}, TypeError, "weight should be a numpy.ndarray like x, got"),
+        ({"bias": torch.ones(20)}, TypeError, "bias should be a numpy.ndarray like x, got tensor"),
+        ({"x": None}, TypeError, "x should be .*, got NoneType"),
+        ({"x": np.array(2.0)}, TypeError, r"x should be a numpy.ndarray like x, got array\(2.\)"),
+        ({"weight": None}, TypeError, "weight should be .*, got NoneType"),
+        ({"weight": ONES.astype(str)}, TypeError, "weight should be .* of numbers .*, got <U"),
+        ({"weight": ONES[:, 1:]}, ValueError, r"weight .* \(out, 10\), got \(20, 9\)"),
+        ({"weight": ONES[0]}, ValueError, r"weight .* \(out, 10\), got \(10,\)"),
+        ({"bias": np.ones(1)}, ValueError, r"bias should have shape \(20,\), got \(1,\)"),
+        ({"bias": np.ones((20, 1))}, ValueError, r"bias should have shape \(20,\), got \(20, 1\)"),
+    ],
+)
+def test_linear_on_arrays_refuses(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    arguments: dict[str, Any] = {"x": np.ones((20, 10)), "weight": ONES, "bias": np.ones(20)}
+    with pytest.raises(error, match=message):
+        unrolled.linear(**arguments | change)
+
+
+@pytest.mark.parametrize("a", [None, "a", [1.0], np.array(["a"]), np.array([None])], ids=str)
+def test_sigmoid_of_no_numbers(a: Any) -> None:
+    with pytest.raises(TypeError, match=r"a should be a .* of numbers or a torch.Tensor"):
+        unrolled.sigmoid(a)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -124,3 +126,16 @@ def test_bound_is_reached_and_not_passed(hidden_size: int) -> None:
 def test_bound_of_nothing(hidden_size: int) -> None:
     with pytest.raises(ValueError, match=f"hidden_size .* greater than zero, got {hidden_size}"):
         unrolled.uniform_bound(hidden_size)
+
+
+@pytest.mark.parametrize("hidden_size", ["4", float("nan"), 20.0, None, [20], 1j])
+def test_bound_of_what_is_no_size(hidden_size: Any) -> None:
+    with pytest.raises(TypeError, match="hidden_size should be an integer, got"):
+        unrolled.uniform_bound(hidden_size)
+
+
+def test_sizes_that_torch_takes_for_1() -> None:
+    torch.manual_seed(3)
+    theirs = parameter_of(nn.LSTM(True, 20), "weight_ih_l0")
+    ours = unrolled.uniform_parameters("LSTM", True, 20, seed=3)["weight_ih_l0"]
+    assert np.array_equal(ours, theirs)

@@ -248,6 +248,7 @@ def zeros(*shape: int) -> Tensor:
 
 REFUSED: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "no steps": ("RNN", {"inputs": zeros(0, N, H_in)}, RuntimeError, "inputs .* one time step"),
+    "inputs 2D": ("RNN", {"inputs": zeros(N, H_in)}, RuntimeError, "inputs should be 3D, got 2D"),
     "features": ("RNN", {"inputs": zeros(L, N, 11)}, RuntimeError, "inputs .* 10 features, .* 11"),
     "dtype": ("RNN", {"inputs": zeros(L, N, H_in).float()}, RuntimeError, "h .*float32.*float64"),
     "array": ("RNN", {"inputs": np.zeros((L, N, H_in))}, TypeError, "h .*ndarray like inputs, got"),

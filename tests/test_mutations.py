@@ -424,16 +424,24 @@ MUTATIONS = {
     **mutations_of_each(
         "slope of relu where it is zero",
         "bptt.py",
-        "positive: Any = h > 0",
-        "positive: Any = h >= 0",
+        "positive: Any = ~(h <= 0)",
+        "positive: Any = ~(h < 0)",
         BPTT,
         FAST,
     ),
     **mutations_of_each(
         "no slope of a plain RNN",
         "bptt.py",
-        "            da *= slopes[t - start]\n",
-        "",
+        "da *= slopes[t - start]\n",
+        "pass\n",
+        BPTT,
+        FAST,
+    ),
+    **mutations_of_each(
+        "relu lets every gradient through",
+        "bptt.py",
+        "of_da &= slopes[t - start]",
+        "of_da",
         BPTT,
         FAST,
     ),
@@ -606,16 +614,16 @@ MUTATIONS = {
     **mutations_of_each(
         "gradient of bias_hh of a GRU twice",
         "bptt.py",
-        "else xp.sum(gates, 0)  # (gate_size,)",
-        "else xp.sum(gates if chained.n is None else 2 * gates, 0)  # (gate_size,)",
+        "bias_hh = None if weights.bias_hh is None else bias\n",
+        "bias_hh = None if weights.bias_hh is None else bias * (1 if chained.n is None else 2)\n",
         BPTT,
         FAST,
     ),
     **mutations_of_each(
         "gradient of a bias over the first rows alone",
         "bptt.py",
-        "bias_hh = None if weights.bias_hh is None else xp.sum(gates, 0)",
-        "bias_hh = None if weights.bias_hh is None else xp.sum(gates[:-1], 0)",
+        "bias = xp.sum(gates, 0) if biased",
+        "bias = xp.sum(gates[:-1], 0) if biased",
         BPTT,
         FAST,
     ),
@@ -1030,7 +1038,7 @@ MUTATIONS = {
         "schemes.py", "generator=generator).log_()", "generator=generator)", SCHEMES
     ),
     "lengths up to twice the longest": Mutation(
-        "schemes.py", "float(longest) - 1", "2 * float(longest)", SCHEMES
+        "schemes.py", "least=2) - 1", "least=2) * 2", SCHEMES
     ),
     "the input gate open as long as the other": Mutation(
         "schemes.py", "copy_(-keep)", "copy_(keep)", SCHEMES

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -93,3 +95,54 @@ def test_a_packed_state_may_be_one_tensor(lengths: tuple[int, ...], reverse: boo
     assert torch.equal(last, end)
     assert torch.equal(order.join(states), order.join([h for (h,) in pairs]))
     assert torch.equal(last_state(order, order.join(states)), last)
+
+
+REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "growing": ({"order": Order(sizes=[1, 2, 3])}, RuntimeError, r"order.sizes .* never increase"),
+    "zero": ({"order": Order(sizes=[3, 3, 0])}, RuntimeError, r"positive .*, got \[3, 3, 0\]"),
+    "negative": ({"order": Order(sizes=[7, -1])}, RuntimeError, r"positive .*, got \[7, -1\]"),
+    "too few": ({"order": Order(sizes=[3, 2])}, RuntimeError, r"sum to the 6 rows .* \[3, 2\]"),
+    "too many": ({"order": Order(sizes=[3, 2, 2])}, RuntimeError, "sum to the 6 rows of data"),
+    "none": ({"order": Order(sizes=[])}, IndexError, "order.sizes .* at least one time step"),
+    "halves": ({"order": Order(sizes=[3.0, 3.0])}, TypeError, "order.sizes .* of integers, got"),  # type: ignore[list-item] # the mistake
+    "number": ({"order": Order(sizes=6)}, TypeError, "order.sizes .* of integers, got 6"),  # type: ignore[arg-type] # the same
+    "array": ({"inputs": np.zeros((6, 2))}, TypeError, "order.sizes should be None .* ndarray"),
+    "few states": ({"state": torch.zeros(2, 2)}, RuntimeError, r"state .* of 3 rows, got \(2, 2\)"),
+    "many states": ({"state": torch.zeros(4, 2)}, RuntimeError, r"3 rows, got \(4, 2\)"),
+    "one state of two": (
+        {"state": (torch.zeros(3, 2), torch.zeros(1, 2))}, RuntimeError, r"3 rows, got \(1, 2\)"
+    ),
+    "no tensor": ({"state": 0}, RuntimeError, "state should be a Tensor of 3 rows, got int"),
+    "no state": ({"state": ()}, RuntimeError, "state should be a Tensor of 3 rows, got tuple"),
+    "step": ({"step": 3}, TypeError, "step should be Callable, got int"),
+    "order": ({"order": (True, None)}, TypeError, "order should be Order, got tuple"),
+    "inputs": ({"inputs": 3}, TypeError, "inputs should be Iterable, got int"),
+    "inputs 0D": ({"inputs": torch.zeros(())}, TypeError, "inputs should be Iterable, got Tensor"),
+    "parameters": ({"parameters": None}, TypeError, "parameters should be Iterable, got NoneType"),
+}  # fmt: skip # a table
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_refused(case: str, reverse: bool) -> None:
+    change, error, message = REFUSED[case]
+    arguments: dict[str, Any] = {
+        "step": lambda x, h: h,
+        "inputs": torch.zeros(6, 2),
+        "state": torch.zeros(3, 2),
+        "order": Order(sizes=[3, 2, 1]),
+        "parameters": (),
+    }
+    scan(**arguments)
+    arguments |= change
+    if isinstance(arguments["order"], Order):
+        arguments["order"] = arguments["order"]._replace(reverse=reverse)
+    with pytest.raises(error, match=message):
+        scan(**arguments)
+
+
+def test_sizes_may_be_those_of_a_packed_sequence() -> None:
+    packed = pack_sequence([torch.ones(3, 1), torch.ones(1, 1)])
+    order = Order(sizes=packed.batch_sizes)  # type: ignore[arg-type] # a Tensor of integers
+    _, last = scan(lambda x, h: h + x, packed.data, torch.zeros(2, 1), order)
+    assert last.tolist() == [[3.0], [1.0]]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -301,7 +302,7 @@ def test_what_is_no_number(name: str) -> None:
     ("longest", "error", "message"),
     [
         ("9", TypeError, "longest should be a number, got str"),
-        (1.9, ValueError, "longest should be at least 2 and finite, got 1.9"),
+        (1.9, ValueError, "longest should be at least 2 and finite in the dtype, got 1.9"),
         (math.inf, ValueError, "got inf"),
         (math.nan, ValueError, "got nan"),
     ],
@@ -339,6 +340,147 @@ def test_a_weight_that_is_computed(name: str) -> None:
     lstm = nn.LSTM(H_in, H_out, 2)
     parametrizations.weight_norm(lstm, "weight_hh_l1")
     message = "weight_hh_l1 should be a parameter of the module, got one that something computes"
+    refuses(lambda: INITIALISERS[name](lstm), lstm, ValueError, message)
+
+
+NO_NUMBERS: dict[Any, tuple[type[Exception], str]] = {
+    None: (TypeError, "a number, got NoneType"),
+    True: (TypeError, "a number, got bool"),
+    1j: (TypeError, "a number, got complex"),
+    math.nan: (ValueError, "finite in the dtype, got nan"),
+    math.inf: (ValueError, "finite in the dtype, got inf"),
+    -math.inf: (ValueError, "finite in the dtype, got -inf"),
+    1e39: (ValueError, "finite in the dtype, got 1e"),
+    10**400: (ValueError, "finite in the dtype, got 1000"),
+}
+NUMBERED: dict[str, tuple[Any, str]] = {
+    "orthogonal_": (schemes.orthogonal_, "gain"),
+    "xavier_uniform_": (schemes.xavier_uniform_, "gain"),
+    "forget_bias_": (schemes.forget_bias_, "value"),
+    "chrono_": (schemes.chrono_, "longest"),
+    "identity_": (schemes.identity_, "scale"),
+}
+
+
+def good(name: str, **keywords: Any) -> nn.Module:
+    if name == "identity_":
+        return nn.RNN(H_in, H_out, 2, "relu", **keywords)
+    return nn.LSTM(H_in, H_out, 2, **keywords)
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: str(value)[:9])
+@pytest.mark.parametrize("name", NUMBERED)
+def test_what_is_no_number_for_this(name: str, value: Any) -> None:
+    error, message = NO_NUMBERS[value]
+    call, argument = NUMBERED[name]
+    module = good(name)
+    refuses(lambda: call(module, value), module, error, f"{argument} should be .*{message}")
+
+
+@pytest.mark.parametrize("name", ["orthogonal_", "xavier_uniform_"])
+def test_a_gain_is_not_negative(name: str) -> None:
+    module = good(name)
+    message = "gain should be at least 0 and finite in the dtype, got -1.0"
+    refuses(lambda: NUMBERED[name][0](module, -1.0), module, ValueError, message)
+    NUMBERED[name][0](module, 0.0)
+    kind = "weight_hh" if name == "orthogonal_" else "weight_ih"
+    assert not any(rows.any() for _, _, rows in parts(module, kind))
+
+
+@pytest.mark.parametrize("name", ["orthogonal_", "forget_bias_", "identity_", "xavier_uniform_"])
+def test_a_number_that_half_cannot_hold(name: str) -> None:
+    module = good(name, dtype=torch.float16)
+    call = NUMBERED[name][0]
+    refuses(lambda: call(module, 2**15), module, ValueError, "finite in the dtype, got 32768")
+    call(module, 2**13)
+    assert all(parameter.isfinite().all() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", INITIALISERS)
+def test_short_formats_hold_what_float32_has_rounded(name: str, dtype: torch.dtype) -> None:
+    found = []
+    for module in (good(name), good(name, dtype=dtype)):
+        for parameter in module.parameters():
+            nn.init.zeros_(parameter)
+        torch.manual_seed(3)
+        INITIALISERS[name](module)
+        found.append(snapshot(module))
+    assert any(p.any() for p in found[0].values()) == (name != "gate_blocks")
+    for whole, rounded in zip(found[0].values(), found[1].values(), strict=True):
+        assert rounded.dtype == dtype
+        assert torch.equal(whole.to(dtype), rounded)
+
+
+@pytest.mark.parametrize("generator", [3, "cpu", torch.Generator])
+@pytest.mark.parametrize("name", DRAWING)
+def test_what_is_no_generator(name: str, generator: Any) -> None:
+    module = nn.LSTM(H_in, H_out)
+    message = f"generator should be a torch.Generator, got {type(generator).__name__}"
+    call = DRAWING[name]
+    refuses(lambda: call(module, generator=generator), module, TypeError, message)
+
+
+def inference(*shape: int) -> nn.Parameter:
+    with torch.inference_mode():
+        return nn.Parameter(torch.ones(shape), requires_grad=False)
+
+
+LOST: dict[str, tuple[Callable[..., nn.Parameter], str]] = {
+    "on meta": (lambda *shape: nn.Parameter(torch.ones(shape, device="meta")), "meta device"),
+    "shape": (lambda *shape: nn.Parameter(torch.ones(*shape, 1)), r"of shape \(.*, got \("),
+    "integers": (
+        lambda *shape: nn.Parameter(torch.ones(shape).long(), requires_grad=False),
+        "of floating-point numbers, got torch.int64",
+    ),
+    "inference": (inference, "can be written to, got an inference tensor"),
+    "expanded": (
+        lambda *shape: nn.Parameter(torch.ones((1,) * len(shape)).expand(shape)),
+        "memory for each number, got an expanded one",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+@pytest.mark.parametrize("name", INITIALISERS)
+def test_nothing_is_changed_where_one_parameter_cannot_be(name: str, case: str) -> None:
+    make, message = LOST[case]
+    biases = ["bias_ih_l1", "bias_hh_l1"]
+    kinds = {"xavier_uniform_": ["weight_ih_l1"], "forget_bias_": biases, "chrono_": biases,
+             "identity_": ["weight_hh_l1", *biases]}  # fmt: skip # a table
+    for parameter in kinds.get(name, ["weight_hh_l1"]):
+        module = good(name)
+        setattr(module, parameter, make(*module.get_parameter(parameter).shape))
+        kept = {n: p.clone() for n, p in module.named_parameters() if n != parameter}
+        with pytest.raises(ValueError, match=f"{parameter} should be .*{message}"):
+            INITIALISERS[name](module)
+        assert all(torch.equal(module.get_parameter(n), p) for n, p in kept.items())
+
+
+@pytest.mark.parametrize("name", INITIALISERS)
+def test_frozen_parameters_are_written(name: str) -> None:
+    module, frozen = good(name), good(name).requires_grad_(False)
+    frozen.load_state_dict(module.state_dict())
+    for one in (module, frozen):
+        torch.manual_seed(3)
+        INITIALISERS[name](one)
+    assert changed(frozen, snapshot(module)) == set()
+
+
+def test_tied_layers_are_written() -> None:
+    lstm: Any = nn.LSTM(H_out, H_out, 2)
+    lstm.weight_hh_l1 = lstm.weight_hh_l0
+    schemes.orthogonal_(lstm)
+    for block in lstm.weight_hh_l1.detach().chunk(4):
+        assert (block.T @ block - torch.eye(H_out)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["forget_bias_", "chrono_"])
+def test_one_parameter_for_both_biases(name: str) -> None:
+    """The second would be written over the first."""
+    lstm = nn.LSTM(H_in, H_out, 2)
+    lstm.bias_hh_l1 = lstm.bias_ih_l1
+    message = "bias_hh_l1 should be a parameter of its own, got that of bias_ih_l1"
     refuses(lambda: INITIALISERS[name](lstm), lstm, ValueError, message)
 
 
@@ -385,3 +527,61 @@ def test_learned_state_is_contiguous() -> None:
 def test_learned_state_of_what_has_no_layers(module: Any) -> None:
     with pytest.raises(TypeError, match=f"module .* with layers, .*, got {type(module).__name__}"):
         schemes.LearnedState(module)
+
+
+class Count(int):
+    """An integer of a kind of its own."""
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+@pytest.mark.parametrize(
+    ("N", "error"),
+    [(-1, RuntimeError), (np.int64(-2), RuntimeError), (2.5, TypeError), ("3", TypeError),
+     (True, TypeError), ([3], TypeError), (torch.tensor(3), TypeError), (math.nan, TypeError)],
+    ids=str,
+)  # fmt: skip # a table
+def test_learned_state_of_no_batch(kind: str, N: Any, error: type[Exception]) -> None:
+    start = schemes.LearnedState(getattr(nn, kind)(H_in, H_out))
+    with pytest.raises(error, match=r"N should (be an integer or None|not be negative), got "):
+        start(N)
+
+
+@pytest.mark.parametrize("N", [0, 1, 3, np.int64(3), Count(3)])
+def test_learned_state_of_a_batch(N: Any) -> None:
+    gru = nn.GRU(H_in, H_out)
+    start = schemes.LearnedState(gru)
+    assert start(N).shape == (1, N, H_out)
+    assert gru(torch.zeros(L, N, H_in), start(N))[1].shape == (1, N, H_out)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_learned_state_is_traced() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru = nn.GRU(H_in, H_out)
+            self.start = schemes.LearnedState(self.gru)
+
+        def forward(self, x: Tensor) -> Tensor:
+            output: Tensor = self.gru(x, self.start(x.size(1)))[0]
+            return output
+
+    net = Net()
+    nn.init.normal_(net.start.h_0)
+    traced: Any = torch.jit.trace(net, torch.zeros(L, N, H_in))  # type: ignore[no-untyped-call] # torch's
+    x = torch.randn(L, 2, H_in)
+    assert torch.equal(traced(x), net(x))
+
+
+@pytest.mark.parametrize("module", [-1, 20, "LSTM", True])
+def test_learned_state_of_a_size(module: Any) -> None:
+    with pytest.raises(TypeError, match=f"module should be .*, got {type(module).__name__}"):
+        schemes.LearnedState(module)
+
+
+def test_learned_state_of_a_module_without_parameters() -> None:
+    gru = nn.GRU(H_in, H_out)
+    gru._parameters.clear()
+    with pytest.raises(ValueError, match="module should have a parameter, got one without"):
+        schemes.LearnedState(gru)

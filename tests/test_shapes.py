@@ -224,8 +224,20 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"mode": "LSTM", "proj_size": 20},
         ["proj_size", "smaller than hidden_size", "proj_size=20", "hidden_size=20"],
     ),
+    "num_layers tensor": ({"num_layers": torch.tensor(0)}, ["num_layers", "zero", "got 0"]),
+    "num_layers meta": (
+        {"num_layers": torch.tensor(2, device="meta")}, ["num_layers", "integer", "got tensor"]
+    ),
+    "proj_size tensor": (
+        {"mode": "LSTM", "proj_size": torch.tensor(-1)}, ["proj_size", "zero", "got -1"]
+    ),
+    "bidirectional array": ({"bidirectional": np.ones(2)}, ["bidirectional", "bool", "array"]),
+    "bidirectional tensor": ({"bidirectional": torch.ones(2)}, ["bidirectional", "bool", "tensor"]),
+    "dropout meta": ({"dropout": torch.tensor(0.5, device="meta")}, ["dropout", "[0, 1]", "meta"]),
+    "mode list": ({"mode": ["LSTM"]}, ["mode", "str", "['LSTM'] of type list"]),
+    "mode None": ({"mode": None}, ["mode", "str", "None of type NoneType"]),
     "mode": ({"mode": "FOO"}, ["mode", "'RNN_TANH', 'RNN_RELU', 'LSTM', 'GRU'", "got 'FOO'"]),
-}
+}  # fmt: skip # a table
 """Constructor calls that PyTorch refuses, and what our message says."""
 
 

@@ -393,3 +393,61 @@ def test_bad_input_is_refused_as_by_the_module(kind: str, case: str) -> None:
     for word in words:
         assert word in str(actual)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_states_of_an_lstm_may_be_a_list() -> None:
+    """As for PyTorch."""
+    lstm, x, h_0 = example("LSTM", dtype=torch.float64)
+    x, states = x.double(), [h_0.double(), h_0.double() / 2]
+    records = unrolled.trace(lstm, x, states)
+    assert records.difference == 0
+    assert torch.equal(records["hx[1]"].value, states[1])
+    assert torch.equal(records["output"].value, lstm(x, states)[0])
+
+
+def test_a_whole_model_says_what_to_trace() -> None:
+    model = nn.Sequential(nn.Embedding(7, H_in), nn.ModuleDict({"a": nn.GRU(H_in, H_out)}))
+    message = (
+        r"module should be an RNN, GRU or LSTM of unrolled or torch.nn, got .*\.Sequential, "
+        r"with '1.a' in it: trace module.get_submodule\('1.a'\)$"
+    )
+    with pytest.raises(TypeError, match=message):
+        unrolled.trace(model, torch.zeros(L, N, H_in))  # type: ignore[arg-type] # the mistake
+    unrolled.trace(model.get_submodule("1.a"), torch.zeros(L, N, H_in))  # type: ignore[arg-type] # a GRU
+
+
+def test_weights_that_are_drawn_leave_the_generator_as_one_run_does() -> None:
+    """PyTorch asks for such a weight more than once in a run: what is recorded is another draw."""
+
+    class Dropped(nn.Module):
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return nn.functional.dropout(weight, 0.5)
+
+    rnn, x, h_0 = example(num_layers=2, dropout=0.5)
+    nn.utils.parametrize.register_parametrization(rnn, "weight_hh_l0", Dropped())
+    torch.manual_seed(1)
+    expected = rnn(x, h_0)[0]
+    after = torch.get_rng_state()
+    torch.manual_seed(1)
+    records = unrolled.trace(rnn, x, h_0)
+    assert torch.equal(torch.get_rng_state(), after)
+    assert records.difference == (records["output"].value - expected).abs().max()
+    assert records.difference > 0.1
+
+
+def test_a_weight_that_is_not_there_yet() -> None:
+    rnn, x, _ = example()
+    del rnn._parameters["weight_hh_l0"]
+    message = "module should have weight_hh_l0, got NoneType: if it is computed when the module"
+    with pytest.raises(AttributeError, match=message):
+        unrolled.trace(rnn, x)
+
+
+def test_what_has_no_numbers() -> None:
+    rnn, x, h_0 = example()
+    for change, name in (({"input": x.to("meta")}, "input"), ({"hx": h_0.to("meta")}, "hx")):
+        arguments: dict[str, Any] = {"module": rnn, "input": x, "hx": h_0} | change
+        with pytest.raises(RuntimeError, match=f"{name} should have numbers, got .* meta device"):
+            unrolled.trace(**arguments)
+    with pytest.raises(RuntimeError, match="weight_ih_l0 should have numbers, got one on the meta"):
+        unrolled.trace(nn.RNN(H_in, H_out, device="meta"), x)

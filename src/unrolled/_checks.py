@@ -3,6 +3,7 @@
 Each message names the argument and says what it should be and what came.
 """
 
+import operator
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -13,30 +14,33 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from unrolled._torch_state import is_batched
+from unrolled.arrays import check_array
 from unrolled.shapes import num_directions, real_hidden_size
 
 # -- Arrays ---------------------------------------------------------------------------------------
 
 
 def check_kinds(**arrays: Any) -> None:
-    """Refuse what is no array, two kinds of arrays, or two dtypes."""
-    given = {name: array for name, array in arrays.items() if array is not None}
-    first, expected = next(iter(given.items()))
-    kind = Tensor if isinstance(expected, Tensor) else np.ndarray
-    for name, array in given.items():
+    """Refuse what is no array of real numbers, two kinds of arrays, two devices or two dtypes."""
+    first, like = next(iter(arrays.items()))
+    check_array(first, like)
+    kind = Tensor if isinstance(like, Tensor) else np.ndarray
+    dtype = like.dtype
+    if not (dtype.is_floating_point or dtype.is_complex if kind is Tensor else dtype.kind in "fc"):
+        raise RuntimeError(f"{first} should have a floating-point or complex dtype, got {dtype}")
+    for name, array in arrays.items():
         if not isinstance(array, kind):
-            raise TypeError(
-                f"{name} should be a {'torch.Tensor' if kind is Tensor else 'numpy.ndarray'} "
-                f"like {first}, got {type(array).__name__}"
-            )
-        if array.dtype != expected.dtype and not torch.is_autocast_enabled(_device(array)):
-            raise RuntimeError(
-                f"{name} should have the dtype of {first}, {expected.dtype}, got {array.dtype}"
-            )
+            wanted = f"{kind.__module__}.{kind.__name__}"
+            raise TypeError(f"{name} should be a {wanted} like {first}, got {type(array).__name__}")
+        for what in ("device", "dtype"):
+            one, got = getattr(like, what), getattr(array, what)
+            if got != one and not (what == "dtype" and _is_autocast(array)):
+                raise RuntimeError(f"{name} should have the {what} of {first}, {one}, got {got}")
 
 
-def _device(array: Any) -> str:
-    return array.device.type if isinstance(array, Tensor) else "cpu"
+def _is_autocast(array: Any) -> bool:
+    kind = array.device.type if isinstance(array, Tensor) else "cpu"
+    return kind != "meta" and torch.is_autocast_enabled(kind)
 
 
 def check_shape(name: str, array: Any, expected: tuple[int, ...], axes: str = "") -> None:
@@ -64,25 +68,25 @@ def check_step(
 ) -> None:
     """Refuse input, states and parameters that would broadcast or mix in silence.
 
-    A cell has as many rows as its input, and knows its gates; elsewhere `rows` are given.
+    A cell has as many rows as its input, and knows its gates; elsewhere `rows` are given. The
+    hidden state is the first of `states`, whatever its name.
     """
+    weights = {k: w for k, w in weights.items() if w is not None or k in ("weight_ih", "weight_hh")}
     check_kinds(**given, **states, **weights)
+    for one, array in (states | weights if rows else given | states | weights).items():
+        if not 0 < array.ndim < 3 and not one.startswith("bias"):
+            error, wanted = (RuntimeError, "2D") if one in weights else (ValueError, "1D or 2D")
+            raise error(f"{one} should be {wanted}, got {_ranked(array)}")
     ((name, x),), weight_hr = given.items(), weights.get("weight_hr")
-    if rows is None:
-        for one, array in (given | states).items():
-            if array.ndim not in (1, 2):
-                raise ValueError(f"{one} should be 1D or 2D, got {_ranked(array)}")
-        rows = x.shape[:-1]
-    columns, H_out = weights["weight_ih"].shape[-1], states["h"].shape[-1]
+    rows = rows or x.shape[:-1]
+    columns, H_out = weights["weight_ih"].shape[-1], next(iter(states.values())).shape[-1]
     if x.shape[-1] != columns:
         raise RuntimeError(
             f"{name} should have {columns} features, the columns of weight_ih, got {x.shape[-1]}"
         )
     hidden_size = H_out if weight_hr is None else weight_hr.shape[-1]
     gate_size = len(weights["weight_hh"]) if gates is None else gates * hidden_size
-    shapes = {
-        "h": (*rows, H_out),
-        "c": (*rows, hidden_size),
+    shapes = {one: (*rows, w) for one, w in zip(states, (H_out, hidden_size), strict=False)} | {
         "weight_hh": (gate_size, H_out),
         "weight_ih": (gate_size, columns),
         "bias_ih": (gate_size,),
@@ -90,25 +94,54 @@ def check_step(
         "weight_hr": (H_out, hidden_size),
     }
     arrays = states | weights
-    for name, shape in shapes.items():
-        if arrays.get(name) is not None:
-            check_shape(name, arrays[name], shape)
+    for one, shape in shapes.items():
+        if one in arrays:
+            check_shape(one, arrays[one], shape)
 
 
 def check_direction(inputs: Any, initial: Any, weights: Any, sizes: Any) -> None:
     """Refuse the same where a loop over time begins: it is not looked at again at each step."""
-    if sizes is not None and not isinstance(inputs, Tensor):
-        raise TypeError(
-            f"order.sizes should be None for inputs of type {type(inputs).__name__}, got {sizes}: "
-            "only torch.Tensor is packed"
-        )
+    check_kinds(inputs=inputs)
+    sizes = checked_order(inputs, initial, sizes)
+    if inputs.ndim != (wanted := 3 if sizes is None else 2):
+        raise RuntimeError(f"inputs should be {wanted}D, got {_ranked(inputs)}")
     if len(inputs) == 0:
         raise RuntimeError(
             f"inputs should have at least one time step, got shape {tuple(inputs.shape)}"
         )
     states = dict(zip("hc", initial if isinstance(initial, tuple) else (initial,), strict=False))
-    rows = (inputs.shape[-2] if sizes is None else sizes[0],)
-    check_step({"inputs": inputs}, states, weights._asdict(), rows)
+    N = inputs.shape[1] if sizes is None else sizes[0]
+    check_step({"inputs": inputs}, states, weights._asdict(), (N,))
+
+
+def checked_order(inputs: Any, state: Any, sizes: Any) -> list[int] | None:
+    """Refuse sizes of packed sequences that do not describe inputs and states."""
+    if sizes is None:
+        return None
+    if not isinstance(inputs, Tensor):  # nothing else is packed
+        kind = type(inputs).__name__
+        raise TypeError(f"order.sizes should be None for inputs of type {kind}, got {sizes}")
+    found = check_sizes("order.sizes", sizes, len(inputs))
+    for part in state if isinstance(state, tuple) and state else (state,):
+        if not isinstance(part, Tensor) or part.shape[:1] != (found[0],):
+            got = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
+            raise RuntimeError(f"state should be a Tensor of {found[0]} rows, got {got}")
+    return found
+
+
+def check_sizes(name: str, sizes: Any, rows: int) -> list[int]:
+    """Refuse what cannot be the batch_sizes of so many packed rows; give them as integers."""
+    try:
+        found = [operator.index(size) for size in sizes]
+    except TypeError:
+        raise TypeError(f"{name} should be a sequence of integers, got {sizes!r}") from None
+    if not found:
+        raise IndexError(f"{name} should have at least one time step, got none")
+    if found[-1] <= 0 or any(later > earlier for earlier, later in pairwise(found)):
+        raise RuntimeError(f"{name} should be positive and never increase, got {found}")
+    if sum(found) != rows:
+        raise RuntimeError(f"{name} should sum to the {rows} rows of data, got {found}")
+    return found
 
 
 # -- Modules --------------------------------------------------------------------------------------
@@ -215,20 +248,13 @@ def check_packed(input: PackedSequence, lengths: object, mask: object) -> list[i
 
 
 def _checked_sizes(batch_sizes: Tensor, rows: int) -> list[int]:
-    wanted = "PackedSequence.batch_sizes should"
+    name = "PackedSequence.batch_sizes"
     if batch_sizes.dim() != 1:
-        raise IndexError(f"{wanted} be 1D, got {batch_sizes.dim()}D")
-    sizes: list[int] = batch_sizes.tolist()
+        raise IndexError(f"{name} should be 1D, got {batch_sizes.dim()}D")
     if batch_sizes.dtype != torch.int64:
         error = TypeError if batch_sizes.is_floating_point() else RuntimeError
-        raise error(f"{wanted} have dtype torch.int64, got {batch_sizes.dtype}")
-    if not sizes:
-        raise IndexError(f"{wanted} have at least one time step, got none")
-    if sizes[-1] <= 0 or any(later > earlier for earlier, later in pairwise(sizes)):
-        raise RuntimeError(f"{wanted} be positive and never increase, got {sizes}")
-    if sum(sizes) != rows:
-        raise RuntimeError(f"{wanted} sum to the {rows} rows of data, got {sizes}")
-    return sizes
+        raise error(f"{name} should have dtype torch.int64, got {batch_sizes.dtype}")
+    return check_sizes(name, batch_sizes.tolist(), rows)
 
 
 def checked_mask(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from unrolled._checks import checked_order
 from unrolled.arrays import namespace
 
 __all__ = ["Order", "each", "scan"]
@@ -130,6 +131,12 @@ def scan(
     >>> [state.tolist() for state in states], last.tolist()
     ([[1, 10], [3, 30], [6]], [6, 30])
     """
+    kinds: list[Any] = [Callable, Iterable, Order, Iterable]
+    given = {"step": step, "inputs": inputs, "order": order, "parameters": parameters}
+    for kind, (name, value) in zip(kinds, given.items(), strict=True):
+        if not isinstance(value, kind) or getattr(value, "ndim", 1) == 0:
+            raise TypeError(f"{name} should be {kind.__name__}, got {type(value).__name__}")
+    order = Order(order.reverse, checked_order(inputs, state, order.sizes))
     initial, sizes, states, ended = state, order.sizes, [], []
     if sizes is not None and order.reverse:  # those that begin later are not there yet
         state = each(lambda part: part[: sizes[-1]], state)

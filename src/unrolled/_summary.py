@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from unrolled.layers import weights_of
-from unrolled.shapes import Shape
+from unrolled import cell_modules
+from unrolled.shapes import Shape, parameter_shapes
 
-__all__ = ["Parameter", "Product", "Summary", "mode_of", "summary"]
+__all__ = ["Parameter", "Product", "Summary", "mode_of", "shapes_of", "summary"]
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,16 @@ class Summary:
     module : str
         The module, as ``print`` shows it.
     parameters : tuple of Parameter
-        In the order of the ``state_dict``.
+        Those of the recurrent modules, each once, in the order of the ``state_dict``.
     products : tuple of Product
         Those of one time step, through all layers and directions.
     states : tuple of (str, tuple of int)
         Shapes of the states of one sequence, unbatched: ``h_n``, and of an LSTM ``c_n``.
     state_bytes : int
         Memory of these, for one sequence.
+    notes : tuple of str
+        What a count alone would not say: which weights are computed, which parameters are shared,
+        and what is in the module but not in the counts.
 
     Examples
     --------
@@ -103,6 +106,7 @@ class Summary:
     products: tuple[Product, ...]
     states: tuple[tuple[str, Shape], ...]
     state_bytes: int
+    notes: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -149,10 +153,11 @@ class Summary:
             (f"@ {p.weight}.T", f"(N, {p.inner}) @ ({p.inner}, {p.outer})", f"{p.multiply_adds:,}")
             for p in self.products
         ]
-        steps.append(("together, for a sequence", "", f"{self.multiply_adds:,}"))
+        together = "together, for a time step of one sequence"
+        steps.append((together, "", f"{self.multiply_adds:,}"))
         states = " and ".join(f"{name} {shape}" for name, shape in self.states)
         last = f"states of a sequence: {states}, {self.state_bytes:,} bytes"
-        return "\n".join([self.module, *_table(rows, 2), *_table(steps, 2), last])
+        return "\n".join([self.module, *_table(rows, 2), *_table(steps, 2), last, *self.notes])
 
 
 def mode_of(module: nn.Module) -> str:
@@ -180,13 +185,50 @@ def mode_of(module: nn.Module) -> str:
     """
     if isinstance(module, nn.RNNBase):
         return module.mode
-    if isinstance(module, nn.RNNCellBase):
-        gates = len(module.weight_ih) // module.hidden_size
-        return {3: "GRU", 4: "LSTM"}.get(gates) or f"RNN_{str(module.nonlinearity).upper()}"
+    if isinstance(module, nn.LSTMCell | cell_modules.LSTMCell):
+        return "LSTM"
+    if isinstance(module, nn.GRUCell | cell_modules.GRUCell):
+        return "GRU"
+    if isinstance(module, nn.RNNCell | cell_modules.RNNCell):
+        return f"RNN_{str(module.nonlinearity).upper()}"
     raise TypeError(
         "module should be an RNN, GRU or LSTM or one of their cells, of torch.nn or unrolled, "
         f"got {type(module).__name__}"
     )
+
+
+def shapes_of(module: nn.Module) -> dict[str, Shape]:
+    """Give the names and shapes of the parameters of a module or a cell, from its sizes.
+
+    Parameters
+    ----------
+    module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM, or one of their cells
+        One of PyTorch's or ours.
+
+    Returns
+    -------
+    dict of str to tuple of int
+        As in `unrolled.shapes.parameter_shapes`, also of what the module computes.
+
+    Raises
+    ------
+    TypeError
+        If `module` is not recurrent.
+
+    Examples
+    --------
+    >>> shapes_of(nn.RNNCell(10, 20, bias=False))
+    {'weight_ih': (20, 10), 'weight_hh': (20, 20)}
+    """
+    mode: str = mode_of(module)
+    assert isinstance(module, nn.RNNBase | nn.RNNCellBase)
+    sizes = mode, module.input_size, module.hidden_size
+    if isinstance(module, nn.RNNBase):
+        return parameter_shapes(
+            *sizes, module.num_layers, module.bias, module.bidirectional, module.proj_size
+        )
+    shapes = parameter_shapes(*sizes, bias=module.bias)
+    return {name.removesuffix("_l0"): shape for name, shape in shapes.items()}
 
 
 def summary(module: nn.Module) -> Summary:
@@ -194,24 +236,30 @@ def summary(module: nn.Module) -> Summary:
 
     Parameters
     ----------
-    module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM, or one of their cells
-        One of PyTorch's or ours, on any device.
+    module : torch.nn.Module
+        An RNN, GRU or LSTM or one of their cells, of PyTorch or ours, on any device; or a model
+        with some of them, each of which is then found under its name, such as ``encoder.rnn``.
 
     Returns
     -------
     Summary
-        Parameters, products, states and their memory.
+        Parameters, products, states and their memory; what else is in the module or shared stands
+        in its notes.
 
     Raises
     ------
     TypeError
-        If `module` is not recurrent.
+        If `module` is neither recurrent nor a model with a recurrent module in it.
 
     Notes
     -----
     A product of a row of ``inner`` features with a transposed weight of shape ``(outer, inner)``
     takes ``inner * outer`` multiplications and as many additions, one of which may be that of the
-    bias. Elementwise operations are not counted.
+    bias. Elementwise operations are not counted, nor is what computes a weight.
+
+    A parameter that two modules or two layers share is counted once, but each of them multiplies
+    by it. What a module computes its weights from, such as the two parameters of weight
+    normalisation, is counted in the place of these.
 
     Examples
     --------
@@ -224,39 +272,84 @@ def summary(module: nn.Module) -> Summary:
     bias_hh_l0    (80,)        80     320
     weight_hr_l0  (5, 20)     100     400
     together                1,460   5,840
-    product of a time step    shape               multiply-adds
-    @ weight_ih_l0.T          (N, 10) @ (10, 80)            800
-    @ weight_hh_l0.T          (N, 5) @ (5, 80)              400
-    @ weight_hr_l0.T          (N, 20) @ (20, 5)             100
-    together, for a sequence                              1,300
+    product of a time step                     shape               multiply-adds
+    @ weight_ih_l0.T                           (N, 10) @ (10, 80)            800
+    @ weight_hh_l0.T                           (N, 5) @ (5, 80)              400
+    @ weight_hr_l0.T                           (N, 20) @ (20, 5)             100
+    together, for a time step of one sequence                              1,300
     states of a sequence: h_n (1, 5) and c_n (1, 20), 100 bytes
+
+    >>> model = nn.Sequential(nn.Embedding(1000, 10), nn.GRU(10, 20))
+    >>> found = summary(model)
+    >>> [product.weight for product in found.products], found.count
+    (['1.weight_ih_l0', '1.weight_hh_l0'], 1920)
+    >>> found.notes
+    ('not counted: 0.weight (1000, 10), in no recurrent module',)
     """
-    mode = mode_of(module)
-    assert isinstance(module, nn.RNNBase | nn.RNNCellBase)
-    groups = [group for directions in weights_of(module) for group in directions]
-    lead = (len(groups),) if isinstance(module, nn.RNNBase) else ()
-    names = {id(tensor): name for name, tensor in module.state_dict(keep_vars=True).items()}
-    weights = [
-        weight
-        for group in groups
-        for weight in (group.weight_ih, group.weight_hh, group.weight_hr)
-        if weight is not None
+    given: object = module
+    modules = module.named_modules() if isinstance(given, nn.Module) else ()
+    found = {name: part for name, part in modules if _is_recurrent(part)}
+    if not found:
+        raise TypeError(
+            "module should be an RNN, GRU or LSTM or one of their cells, of torch.nn or unrolled, "
+            f"or a model with one of them, got {type(module).__name__}"
+        )
+    first = {id(part): name for name, part in found.items()}
+    notes = [
+        f"counted once: {name} is {first[id(part)]}, the same module"
+        for name, part in module.named_modules(remove_duplicate=False)
+        if id(part) in first and name != first[id(part)]
     ]
-    widths = {"h_n": groups[0].weight_hh.shape[1]}
-    if mode == "LSTM":
-        widths["c_n"] = module.hidden_size
-    states = tuple((name, (*lead, width)) for name, width in widths.items())
-    numbers = sum(len(groups) * width for width in widths.values())
+    counted: dict[int, str] = {}  # the name under which a parameter is counted
+    products: list[Product] = []
+    states: list[tuple[str, Shape]] = []
+    state_bytes = 0
+    for path, part in found.items():
+        prefix = path and f"{path}."
+        shapes, own = shapes_of(part), part._parameters
+        for name, parameter in part.named_parameters(path, remove_duplicate=False):
+            if counted.setdefault(id(parameter), name) != name:
+                notes.append(f"counted once: {name} is {counted[id(parameter)]}")
+        notes += [
+            f"computed: {prefix}{name} {shape}"
+            for name, shape in shapes.items()
+            if own.get(name) is None
+        ]
+        if getattr(part, "step", None) is not None:
+            notes.append(f"not counted: products of {prefix}step, which is not PyTorch's")
+        products += [
+            Product(prefix + name, shape[1], shape[0])
+            for name, shape in shapes.items()
+            if name.startswith("weight")
+        ]
+        hidden = [shape[1] for name, shape in shapes.items() if name.startswith("weight_hh")]
+        widths = {"h_n": hidden[0]}
+        if mode_of(part) == "LSTM":
+            widths["c_n"] = part.hidden_size
+        lead = (len(hidden),) if isinstance(part, nn.RNNBase) else ()
+        states += [(prefix + name, (*lead, width)) for name, width in widths.items()]
+        like = next(part.parameters(), None)
+        if like is None:
+            raise ValueError(f"module should have a parameter in {path or 'it'}, got none")
+        state_bytes += len(hidden) * sum(widths.values()) * like.element_size()
+    parameters: list[Parameter] = []
+    others: list[Parameter] = []
+    for name, tensor in module.named_parameters():
+        row = Parameter(name, tuple(tensor.shape), tensor.numel(), _bytes(tensor))
+        (parameters if id(tensor) in counted else others).append(row)
+    notes += [f"not counted: {p.name} {p.shape}, in no recurrent module" for p in others]
+    notes += [f"not counted: buffer {name} {tuple(b.shape)}" for name, b in module.named_buffers()]
     return Summary(
-        module=repr(module),
-        parameters=tuple(
-            Parameter(name, tuple(tensor.shape), tensor.numel(), _bytes(tensor))
-            for name, tensor in module.state_dict().items()
-        ),
-        products=tuple(Product(names[id(w)], w.shape[1], w.shape[0]) for w in weights),
-        states=states,
-        state_bytes=numbers * weights[0].element_size(),
+        repr(module), tuple(parameters), tuple(products), tuple(states), state_bytes, tuple(notes)
     )
+
+
+def _is_recurrent(module: nn.Module) -> bool:
+    try:
+        mode_of(module)
+    except TypeError:
+        return False
+    return True
 
 
 def _bytes(tensor: torch.Tensor) -> int:

@@ -21,6 +21,8 @@ from unrolled.shapes import Shape, num_directions, parameter_name, parse_paramet
 
 __all__ = ["Record", "Trace", "trace"]
 
+_TRACED = (Recurrent, nn.RNN, nn.GRU, nn.LSTM)
+
 DIRECTIONS = ("forward", "reverse")
 
 
@@ -227,7 +229,7 @@ class Trace:
 def trace(
     module: Recurrent | nn.RNN | nn.GRU | nn.LSTM,
     input: Tensor | PackedSequence,
-    hx: Tensor | tuple[Tensor, Tensor] | None = None,
+    hx: Tensor | tuple[Tensor, Tensor] | list[Tensor] | None = None,
 ) -> Trace:
     """Run a module and record every operand, product, sum and activation.
 
@@ -237,7 +239,7 @@ def trace(
         The module; a subclass is traced as the module it inherits from.
     input : Tensor or PackedSequence
         As for the module.
-    hx : Tensor, or for an LSTM a tuple of two Tensors, optional
+    hx : Tensor, or for an LSTM a tuple or list of two Tensors, optional
         As for the module.
 
     Returns
@@ -248,9 +250,12 @@ def trace(
     Raises
     ------
     TypeError
-        If `module` is none of these, or has a step of its own, whose operations have no names.
+        If `module` is none of these, such as a whole model, or has a step of its own, whose
+        operations have no names.
     AttributeError, RuntimeError, ValueError
-        What the module raises for this input, with the message of `unrolled`.
+        What the module raises for this input, with the message of `unrolled`; also if a weight is
+        not there yet, since the module computes it (``AttributeError``), or has no numbers, on the
+        meta device (``RuntimeError``).
 
     Notes
     -----
@@ -266,21 +271,28 @@ def trace(
     >>> steps.difference
     0.0
     """
-    if not isinstance(module, Recurrent | nn.RNN | nn.GRU | nn.LSTM):
-        raise TypeError(
-            "module should be an RNN, GRU or LSTM of unrolled or torch.nn, "
-            f"got {type(module).__module__}.{type(module).__qualname__}"
-        )
+    given: Any = module
+    if not isinstance(given, _TRACED):
+        got = f"{type(given).__module__}.{type(given).__qualname__}"
+        modules = given.named_modules() if isinstance(given, nn.Module) else ()
+        inside = [repr(name) for name, part in modules if isinstance(part, _TRACED)]
+        if inside:
+            got += f", with {', '.join(inside)} in it: trace module.get_submodule({inside[0]})"
+        raise TypeError(f"module should be an RNN, GRU or LSTM of unrolled or torch.nn, got {got}")
     if isinstance(module, Recurrent) and module.step is not None:
         raise TypeError("module should have no step of its own, whose operations have no names")
-    ours = _with_parameters_of(module)
+    for name, value in {"input": _data(input), "hx": hx}.items():
+        if isinstance(value, Tensor) and value.is_meta:
+            raise RuntimeError(f"{name} should have numbers, got one on the meta device")
+    states: Any = tuple(hx) if isinstance(hx, list) else hx  # torch.nn.LSTM takes both
     before = torch.get_rng_state()
-    observer = _Observer(ours, input, hx)
+    ours = _with_parameters_of(module)
+    observer = _Observer(ours, input, states)
     with torch.no_grad():
         with observer:
-            result = ours(input, hx)
+            result = ours(input, states)
         observer.finish(*_results(result))
-        torch.set_rng_state(before)  # so that the module itself draws the same dropout
+        torch.set_rng_state(before)  # so that the module itself draws the same, weights too
         pairs = zip(_results(result), _results(module(input, hx)), strict=True)
         difference = max(_difference(a, b) for a, b in pairs)
     return Trace(str(module), tuple(observer.records), difference)
@@ -322,7 +334,14 @@ def _with_parameters_of(module: Any) -> Recurrent:
     else:
         ours = RNN(*sizes, nonlinearity=module.nonlinearity, **arguments)
     for name, _ in list(ours.named_parameters()):
-        parameter = getattr(module, name)
+        parameter = getattr(module, name, None)
+        if not isinstance(parameter, Tensor):
+            raise AttributeError(
+                f"module should have {name}, got {type(parameter).__name__}: if it is computed "
+                "when the module runs, run that once before"
+            )
+        if parameter.is_meta:
+            raise RuntimeError(f"{name} should have numbers, got one on the meta device")
         # Whether it requires a gradient decides which product PyTorch takes, and so the bits.
         setattr(ours, name, nn.Parameter(parameter.detach(), parameter.requires_grad))
     return ours.train(module.training)

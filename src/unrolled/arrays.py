@@ -179,6 +179,15 @@ def namespace(array: Any) -> Any:
     return _Torch if isinstance(array, Tensor) else _NumPy
 
 
+def check_array(name: str, value: Any) -> None:
+    """Refuse what is neither a tensor nor a NumPy array of numbers."""
+    if not isinstance(value, Tensor):
+        got = getattr(value, "dtype", type(value).__name__)
+        if not isinstance(value, np.ndarray | np.number) or value.dtype.kind not in "biufc":
+            expected = "a numpy.ndarray of numbers or a torch.Tensor"
+            raise TypeError(f"{name} should be {expected}, got {got}")
+
+
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """Multiply by a weight stored ``(out, in)`` and add a bias: ``x @ weight.T + bias``.
 
@@ -194,7 +203,12 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     Returns
     -------
     ndarray or Tensor, shape (..., out)
-        On tensors this is ``torch.nn.functional.linear``, with its dtype rules and its bits.
+        On tensors this is ``torch.nn.functional.linear``, with its dtype rules, bits and errors.
+
+    Raises
+    ------
+    TypeError, ValueError
+        On arrays, for what is no array of numbers or of another shape.
 
     Notes
     -----
@@ -207,7 +221,18 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
            [13.],
            [13.]])
     """
-    return F.linear(x, weight, bias) if isinstance(x, Tensor) else _NumPy.linear(x, weight, bias)
+    if isinstance(x, Tensor):
+        return F.linear(x, weight, bias)
+    for name, array in (("x", x), ("weight", weight), ("bias", bias)):
+        if array is not None or name != "bias":
+            check_array(name, array)
+            if not isinstance(array, np.ndarray) or array.ndim == 0:
+                raise TypeError(f"{name} should be a numpy.ndarray like x, got {array!r}")
+    if weight.shape != (len(weight), x.shape[-1]):
+        raise ValueError(f"weight should have shape (out, {x.shape[-1]}), got {weight.shape}")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"bias should have shape {weight.shape[:1]}, got {bias.shape}")
+    return _NumPy.linear(x, weight, bias)
 
 
 def tanh(a: Array) -> Array:
@@ -254,6 +279,7 @@ def sigmoid(a: Array) -> Array:
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
+    check_array("a", a)
     return torch.sigmoid(a) if isinstance(a, Tensor) else (1 + np.tanh(a / 2)) / 2
 
 

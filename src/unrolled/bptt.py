@@ -7,6 +7,11 @@ once.
 
 Shapes are written ``(..., features)``: the dots are ``L, N``, or for packed sequences the sum of
 their lengths, as in `torch.nn.utils.rnn.PackedSequence`. `unrolled.Order` knows what makes a step.
+
+NaN and infinity stand where autograd through `torch.nn` has them, but for two cases. Autograd
+splits the gradient of a GRU's candidate, ``dh - dh z``, which of an infinite ``dh`` is NaN; here it
+is ``dh (1 - z)``, infinite. And what overflows on the way does so in one order of products and sums
+and not in another: with numbers near the largest, one may have a number where the other has none.
 """
 
 import math
@@ -15,13 +20,14 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeAlias
 
-import numpy as np  # noqa: F401 # the examples use it
+import numpy as np
 import torch
 
 from unrolled._checks import check_kinds, check_shape
 from unrolled._scan import Order
 from unrolled.arrays import Array, chunk, linear, namespace, sigmoid, tanh
 from unrolled.layers import STEPS, Weights, plain_direction, run_network
+from unrolled.shapes import GATES
 
 __all__ = [
     "CHAINS",
@@ -255,8 +261,9 @@ def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
 
     Notes
     -----
-    ``tanh'(a) = 1 - tanh(a)^2``; that of relu is 1 where it is positive and 0 elsewhere, at 0 too,
-    as in PyTorch. M. Abramowitz and I. A. Stegun, "Handbook of Mathematical Functions", 4.5.73.
+    ``tanh'(a) = 1 - tanh(a)^2``; that of relu is 0 where it is not positive, at 0 too, and 1
+    elsewhere, for NaN too, as in PyTorch. M. Abramowitz and I. A. Stegun, "Handbook of Mathematical
+    Functions", 4.5.73.
 
     Examples
     --------
@@ -269,7 +276,7 @@ def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
         square = h * h  # new memory costs more than the arithmetic
         slope: Array = namespace(h).sub(1, square, out=square)
         return slope
-    positive: Any = h > 0
+    positive: Any = ~(h <= 0)
     return namespace(h).to(positive, h.dtype)
 
 
@@ -426,17 +433,24 @@ def rnn_chain(
     >>> chained.gates.ravel(), chained.first[0].ravel()
     (array([0.25, 0.5 , 1.  ]), array([0.125]))
     """
-    (h,), (grad_h,) = tape.gates, grads
-    steps = order.steps(grad_h)  # L times (N, H_out)
-    addmm_ = namespace(h).addmm_
+    (h,), (grad_h,), relu = tape.gates, grads, nonlinearity == "relu"
+    xp, steps = namespace(h), order.steps(grad_h)  # L times (N, H_out)
+    # What relu stops is stopped bit by bit: 0 times an infinite gradient would be NaN.
+    integer = getattr(torch if isinstance(h, torch.Tensor) else np, f"int{8 * h.dtype.itemsize}")
+    bits = order.steps(grad_h.view(integer)) if relu else ()
     first, before = _accumulators(steps, order, truncate, first_needed)
     for start, part, stretch in stretches(order, len(steps), _width(steps)):
-        slopes = stretch.steps(rnn_slope(take(h, part), nonlinearity))
+        slope = rnn_slope(take(h, part), nonlinearity)
+        slopes = stretch.steps(-xp.to(slope, integer) if relu else slope)
         for t in reversed(range(start, start + len(slopes))):
             da = steps[t]  # (N, H_out), so far dh_t
-            da *= slopes[t - start]
+            if relu:
+                of_da = bits[t]
+                of_da &= slopes[t - start]  # all of a number where the slope is 1, or none
+            else:
+                da *= slopes[t - start]
             for to, rows in before[t]:
-                addmm_(to, da if rows is None else da[rows], weights.weight_hh)
+                xp.addmm_(to, da if rows is None else da[rows], weights.weight_hh)
     return Chained(grad_h, (first,))
 
 
@@ -657,9 +671,11 @@ def backward_direction(
         weight_hh = _as_rows(grad_a).T @ _as_rows(h)  # (gate_size, H_out)
     else:
         weight_hh = gates.T @ _as_rows(tape.before[0])  # (gate_size, H_out)
-    bias_hh = None if weights.bias_hh is None else xp.sum(gates, 0)  # (gate_size,)
+    biased = weights.bias_ih is not None or weights.bias_hh is not None
+    bias = xp.sum(gates, 0) if biased else None  # (gate_size,)
+    bias_hh = None if weights.bias_hh is None else bias
     # Copied: two parameters whose gradients share memory would be clipped twice.
-    bias_ih = None if bias_hh is None else xp.clone(bias_hh)
+    bias_ih = None if weights.bias_ih is None else xp.clone(bias)
     x = _as_rows(tape.inputs)  # (R, layer_input_size)
     if chained.n is None:
         weight_ih = gates.T @ x  # (gate_size, layer_input_size)
@@ -694,11 +710,13 @@ def rnn_backward(
     Parameters
     ----------
     input : ndarray or Tensor, shape (L, N, H_in)
-        Input of layer 0, time-major; float32 or float64, as everything else.
+        Input of layer 0, time-major; real floating-point numbers, as everything else. Tensors may
+        require a gradient, as the parameters of a module do; what comes out does not.
     h_0 : ndarray or Tensor, shape (D * num_layers, N, H_out)
         States before the first step.
     layers : sequence of num_layers sequences of D Weights
-        Parameters by layer and direction; of a module they are `unrolled.layers.weights_of`.
+        Parameters by layer and direction; of a module they are ``weights_of(module)``, see
+        `unrolled.layers.weights_of`.
     grad_output : ndarray or Tensor, shape (L, N, D * H_out), optional
         Gradient of the output; zero if left out.
     grad_h_n : ndarray or Tensor, shape (D * num_layers, N, H_out), optional
@@ -717,11 +735,13 @@ def rnn_backward(
     Raises
     ------
     TypeError
-        If NumPy arrays and torch tensors are mixed, or `truncate` is no integer.
+        If NumPy arrays and torch tensors are mixed, if `layers` are not of Weights, or `truncate`
+        is no integer.
     ValueError
-        If `truncate` is less than 1 or `nonlinearity` unknown.
+        If `truncate` is less than 1, `nonlinearity` unknown, or there is not one number of
+        directions in all layers, 1 or 2.
     RuntimeError
-        If shapes or dtypes do not fit.
+        If shapes, dtypes or devices do not fit, or numbers are not real.
 
     Notes
     -----
@@ -737,11 +757,11 @@ def rnn_backward(
     >>> output, h_n = rnn(x, h_0)
     >>> output.sum().backward()
     >>> ours = rnn_backward(
-    ...     x, h_0, weights_of(rnn, torch.Tensor.detach), torch.ones_like(output).detach())
+    ...     x, h_0, weights_of(rnn), torch.ones_like(output))
     >>> torch.allclose(ours.layers[0][0].weight_hh, rnn.weight_hh_l0.grad, rtol=0, atol=1e-12)
     True
     """
-    if nonlinearity not in ("tanh", "relu"):
+    if not isinstance(nonlinearity, str) or nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"nonlinearity should be 'tanh' or 'relu', got {nonlinearity!r}")
     mode = f"RNN_{nonlinearity.upper()}"
     grad_last = {"grad_h_n": grad_h_n}
@@ -762,11 +782,13 @@ def gru_backward(
     Parameters
     ----------
     input : ndarray or Tensor, shape (L, N, H_in)
-        Input of layer 0, time-major; float32 or float64, as everything else.
+        Input of layer 0, time-major; real floating-point numbers, as everything else. Tensors may
+        require a gradient, as the parameters of a module do; what comes out does not.
     h_0 : ndarray or Tensor, shape (D * num_layers, N, H_out)
         States before the first step.
     layers : sequence of num_layers sequences of D Weights
-        Parameters by layer and direction; of a module they are `unrolled.layers.weights_of`.
+        Parameters by layer and direction; of a module they are ``weights_of(module)``, see
+        `unrolled.layers.weights_of`.
     grad_output : ndarray or Tensor, shape (L, N, D * H_out), optional
         Gradient of the output; zero if left out.
     grad_h_n : ndarray or Tensor, shape (D * num_layers, N, H_out), optional
@@ -820,12 +842,14 @@ def lstm_backward(
     Parameters
     ----------
     input : ndarray or Tensor, shape (L, N, H_in)
-        Input of layer 0, time-major; float32 or float64, as everything else.
-    hx : tuple of two ndarrays or Tensors
+        Input of layer 0, time-major; real floating-point numbers, as everything else. Tensors may
+        require a gradient, as the parameters of a module do; what comes out does not.
+    hx : tuple or list of two ndarrays or Tensors
         States before the first step: ``h_0`` of shape ``(D * num_layers, N, H_out)`` and ``c_0``
         of shape ``(D * num_layers, N, hidden_size)``.
     layers : sequence of num_layers sequences of D Weights
-        Parameters by layer and direction; of a module they are `unrolled.layers.weights_of`.
+        Parameters by layer and direction; of a module they are ``weights_of(module)``, see
+        `unrolled.layers.weights_of`.
     grad_output : ndarray or Tensor, shape (L, N, D * H_out), optional
         Gradient of the output; zero if left out.
     grad_h_n, grad_c_n : ndarray or Tensor, shapes as in `hx`, optional
@@ -857,12 +881,13 @@ def lstm_backward(
     >>> output, _ = lstm(x, hx)
     >>> output.sum().backward()
     >>> ours = lstm_backward(
-    ...     x, hx, weights_of(lstm, torch.Tensor.detach), torch.ones_like(output).detach())
+    ...     x, hx, weights_of(lstm), torch.ones_like(output))
     >>> torch.allclose(ours.layers[0][0].weight_hr, lstm.weight_hr_l0.grad, rtol=0, atol=1e-12)
     True
     """
-    if not isinstance(hx, tuple) or len(hx) != 2:
-        what = f"a tuple of {len(hx)}" if isinstance(hx, tuple) else type(hx).__name__
+    if not isinstance(hx, tuple | list) or len(hx) != 2:
+        kind = type(hx).__name__
+        what = f"a {kind} of {len(hx)}" if isinstance(hx, tuple | list) else kind
         raise TypeError(f"hx should be a tuple (h_0, c_0), got {what}")
     given = {"hx[0]": hx[0], "hx[1]": hx[1]}
     grad_last = {"grad_h_n": grad_h_n, "grad_c_n": grad_c_n}
@@ -879,7 +904,11 @@ def _network_backward(
     truncate: int | None,
 ) -> Gradients[Array]:
     """Run all layers forward, keeping what they saw, and then backward."""
-    _check_network(input, hx, layers, grad_output, grad_last, truncate)
+    _check_network(mode, input, hx, layers, grad_output, grad_last, truncate)
+    # What requires a gradient is taken as numbers: the backward pass writes where it may.
+    input, grad_output = _detached(input), _detached(grad_output)
+    hx, grad_last = ({k: _detached(a) for k, a in given.items()} for given in (hx, grad_last))
+    layers = [[Weights(*map(_detached, weights)) for weights in layer] for layer in layers]
     D, count = len(layers[0]), len(layers) * len(layers[0])
     states = list(zip(*hx.values(), strict=True))  # (h_0,) or (h_0, c_0)
     last: list[Any] = list(
@@ -950,10 +979,15 @@ def _remember(
     return Tape(inputs, before, (i, f, tanh(from_x["g"] + from_h["g"]), o, tanh(after[1])))
 
 
+def _detached(a: Any) -> Any:
+    return a.detach() if isinstance(a, torch.Tensor) else a
+
+
 def _check_network(
+    mode: str,
     input: Any,
     hx: dict[str, Any],
-    layers: Sequence[Sequence[Weights[Any]]],
+    layers: Any,
     grad_output: Any,
     grad_last: dict[str, Any],
     truncate: Any,
@@ -964,36 +998,58 @@ def _check_network(
             raise TypeError(f"truncate should be an int or None, got {type(truncate).__name__}")
         if truncate < 1:
             raise ValueError(f"truncate should be at least 1, got {truncate}")
-    if not layers or len({len(directions) for directions in layers}) != 1:
-        raise ValueError(
-            "layers should have at least one layer, each of as many directions, "
-            f"got {[len(directions) for directions in layers]}"
-        )
-    D = len(layers[0])
-    named: dict[str, Any] = {}
+    if not isinstance(layers, Sequence) or not all(isinstance(part, Sequence) for part in layers):
+        got = f"a {type(layers).__name__}"
+        if isinstance(layers, Sequence):
+            got += f" of {', '.join(type(part).__name__ for part in layers)}"
+        raise TypeError(f"layers should be what weights_of(module) gives, got {got}")
+    named: dict[str, Any] = {}  # what has a name of its own: what there need not be may be None
     for layer, directions in enumerate(layers):
         for direction, weights in enumerate(directions):
-            named |= {
-                f"layers[{layer}][{direction}].{kind}": value
-                for kind, value in weights._asdict().items()
-            }
-    check_kinds(input=input, **hx, grad_output=grad_output, **grad_last, **named)
+            where = f"layers[{layer}][{direction}]"
+            if not isinstance(weights, Weights):
+                raise TypeError(f"{where} should be Weights, got {type(weights).__name__}")
+            named |= {f"{where}.{kind}": array for kind, array in weights._asdict().items()}
+    counts = [len(directions) for directions in layers]
+    if set(counts) not in ({1}, {2}):
+        raise ValueError(
+            "layers should have at least one layer of 1 or 2 directions, each of as many "
+            f"directions, got {counts}"
+        )
+    needed = {name for name in named if name.endswith(("weight_ih", "weight_hh"))}
+    optional = {"grad_output": grad_output} | grad_last | named
+    there = {name: a for name, a in optional.items() if a is not None or name in needed}
+    check_kinds(input=input, **hx, **there)
+    if "complex" in str(input.dtype):
+        raise RuntimeError(f"input should have a real floating-point dtype, got {input.dtype}")
     if input.ndim != 3 or len(input) == 0:
         raise RuntimeError(
             f"input should have shape (L, N, H_in) with L at least 1, got {tuple(input.shape)}"
         )
-    L, N, width = input.shape
-    weights = layers[0][0]
-    H_out = weights.weight_hh.shape[1]
-    hidden_size = H_out if weights.weight_hr is None else weights.weight_hr.shape[1]
-    for directions in layers:
-        for weights in directions:
-            if weights.weight_ih.shape[-1] != width:
-                raise RuntimeError(
-                    f"weight_ih should have {width} columns, as many as what enters the layer has "
-                    f"features, got {tuple(weights.weight_ih.shape)}"
-                )
-        width = D * H_out
+    for name, array in there.items():
+        if ".weight" in name and array.ndim != 2:
+            raise RuntimeError(f"{name} should be 2D, got shape {tuple(array.shape)}")
+    (L, N, width), D, first = input.shape, counts[0], layers[0][0]
+    if width != (columns := first.weight_ih.shape[1]):
+        raise RuntimeError(
+            f"input should have {columns} features, the columns of weight_ih, got {width}"
+        )
+    H_out = first.weight_hh.shape[1]
+    projected = mode == "LSTM" and first.weight_hr is not None
+    hidden_size = first.weight_hr.shape[1] if projected else H_out
+    rows = len(GATES[mode]) * hidden_size
+    for name, array in named.items():
+        place, _, kind = name.rpartition(".")
+        shapes = {
+            "weight_ih": (rows, width if place.startswith("layers[0]") else D * H_out),
+            "weight_hh": (rows, H_out),
+            "weight_hr": (H_out, hidden_size),
+        }
+        if kind == "weight_hr" and (array is not None) != projected:
+            wanted = f"{shapes[kind]}, as in layer 0" if projected else "None"
+            raise RuntimeError(f"{name} should be {wanted}, got {_shape(array)}")
+        if array is not None:
+            check_shape(name, array, shapes.get(kind, (rows,)))
     count = D * len(layers)
     for (name, state), size in zip(hx.items(), (H_out, hidden_size), strict=False):
         check_shape(name, state, (count, N, size))
@@ -1002,6 +1058,10 @@ def _check_network(
             check_shape(name, grad, (count, N, size))
     if grad_output is not None:
         check_shape("grad_output", grad_output, (L, N, D * H_out))
+
+
+def _shape(array: Any) -> Any:
+    return None if array is None else tuple(array.shape)
 
 
 def _like(tape: Tape[Any]) -> tuple[Any, ...]:

@@ -6,7 +6,8 @@ A *step* takes input that is already projected by ``weight_ih``; a *cell* is tha
 order gives other bits.
 
 A step is the formula and nothing else: the loop over time calls it once a time step. What it gets
-is checked before, by the cell or where a direction begins (`unrolled.layers.plain_direction`).
+is checked before, by the cell or where a direction begins (`unrolled.layers.plain_direction`); who
+calls a step by itself gets the words of torch or NumPy, and shapes that broadcast do so.
 """
 
 from collections.abc import Callable
@@ -88,16 +89,12 @@ def rnn_cell(
     ----------
     x : ndarray or Tensor, shape (N, H_in) or (H_in,)
         Input at this time step, ``x_t``.
-    h : ndarray or Tensor, shape (N, H_out) or (H_out,)
-        Hidden state after the previous step, ``h_{t-1}``.
+    h, weight_hh, bias_hh, nonlinearity
+        As in `rnn_step`.
     weight_ih : ndarray or Tensor, shape (H_out, H_in)
         Weight of the input.
-    weight_hh : ndarray or Tensor, shape (H_out, H_out)
-        Weight of the hidden state, stored (new, old).
-    bias_ih, bias_hh : ndarray or Tensor, shape (H_out,), optional
-        Their biases.
-    nonlinearity : {"tanh", "relu"}, default "tanh"
-        Activation.
+    bias_ih : ndarray or Tensor, shape (H_out,), optional
+        Its bias.
 
     Returns
     -------
@@ -107,12 +104,12 @@ def rnn_cell(
     Raises
     ------
     TypeError
-        If NumPy arrays and torch tensors are mixed.
+        For what is no array, or NumPy arrays mixed with torch tensors.
     ValueError
         If `x` or `h` has neither one nor two dimensions.
     RuntimeError
-        If shapes or dtypes do not fit, or `nonlinearity` is unknown: the type that
-        `torch.nn.RNNCell` raises.
+        If shapes, dtypes or devices do not fit, dtypes are not floating-point, or `nonlinearity` is
+        unknown: the type that `torch.nn.RNNCell` raises.
 
     Notes
     -----
@@ -133,7 +130,7 @@ def rnn_cell(
     (3, 20)
     """
     _check_cell(x, {"h": h}, weight_ih, weight_hh, bias_ih, bias_hh, gates=1)
-    if nonlinearity not in ACTIVATIONS:
+    if not isinstance(nonlinearity, str) or nonlinearity not in ACTIVATIONS:
         raise RuntimeError(f"nonlinearity should be 'tanh' or 'relu', got {nonlinearity!r}")
     return rnn_step(linear(x, weight_ih, bias_ih), h, weight_hh, bias_hh, nonlinearity)
 
@@ -203,14 +200,12 @@ def lstm_cell(
     ----------
     x : ndarray or Tensor, shape (N, H_in) or (H_in,)
         Input at this time step, ``x_t``.
-    state : tuple of two ndarrays or Tensors, shapes (N, H_out) and (N, hidden_size)
-        Hidden state and cell state after the previous step; unbatched without ``N``.
+    state, weight_hh, bias_hh
+        As in `lstm_step`; `state` may also be a list, as for `torch.nn.LSTMCell`.
     weight_ih : ndarray or Tensor, shape (4 * hidden_size, H_in)
         Weight of the input, gates ``i f g o`` from top to bottom.
-    weight_hh : ndarray or Tensor, shape (4 * hidden_size, H_out)
-        Weight of the hidden state.
-    bias_ih, bias_hh : ndarray or Tensor, shape (4 * hidden_size,), optional
-        Their biases.
+    bias_ih : ndarray or Tensor, shape (4 * hidden_size,), optional
+        Its bias.
     weight_hr : ndarray or Tensor, shape (H_out, hidden_size), optional
         Weight of the projection, which `torch.nn.LSTMCell` does not have.
 
@@ -223,12 +218,8 @@ def lstm_cell(
 
     Raises
     ------
-    TypeError
-        If `state` is not a tuple of two arrays, or NumPy arrays and torch tensors are mixed.
-    ValueError
-        If `x` or a state has neither one nor two dimensions.
-    RuntimeError
-        If shapes or dtypes do not fit, as `torch.nn.LSTMCell` does.
+    TypeError, ValueError, RuntimeError
+        As `rnn_cell`; ``TypeError`` also if `state` is not a pair.
 
     Notes
     -----
@@ -243,10 +234,11 @@ def lstm_cell(
     >>> [torch.equal(a, b) for a, b in zip(ours, theirs)]
     [True, True]
     """
-    if not isinstance(state, tuple) or len(state) != 2:
-        what = f"a tuple of {len(state)}" if isinstance(state, tuple) else type(state).__name__
+    if not isinstance(state, tuple | list) or len(state) != 2:
+        kind = type(state).__name__
+        what = f"a {kind} of {len(state)}" if isinstance(state, tuple | list) else kind
         raise TypeError(f"state should be a tuple (h, c), got {what}")
-    given = dict(zip("hc", state, strict=True))
+    given = {"state[0]": state[0], "state[1]": state[1]}
     _check_cell(x, given, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, gates=4)
     h, c = lstm_step(linear(x, weight_ih, bias_ih), state, weight_hh, bias_hh)
     return (h if weight_hr is None else linear(h, weight_hr)), c
@@ -311,14 +303,12 @@ def gru_cell(
     ----------
     x : ndarray or Tensor, shape (N, H_in) or (H_in,)
         Input at this time step, ``x_t``.
-    h : ndarray or Tensor, shape (N, H_out) or (H_out,)
-        Hidden state after the previous step, ``h_{t-1}``.
+    h, weight_hh, bias_hh
+        As in `gru_step`.
     weight_ih : ndarray or Tensor, shape (3 * H_out, H_in)
         Weight of the input, parts ``r z n`` from top to bottom.
-    weight_hh : ndarray or Tensor, shape (3 * H_out, H_out)
-        Weight of the hidden state.
-    bias_ih, bias_hh : ndarray or Tensor, shape (3 * H_out,), optional
-        Their biases.
+    bias_ih : ndarray or Tensor, shape (3 * H_out,), optional
+        Its bias.
 
     Returns
     -------
@@ -327,12 +317,8 @@ def gru_cell(
 
     Raises
     ------
-    TypeError
-        If NumPy arrays and torch tensors are mixed.
-    ValueError
-        If `x` or `h` has neither one nor two dimensions.
-    RuntimeError
-        If shapes or dtypes do not fit, as `torch.nn.GRUCell` does.
+    TypeError, ValueError, RuntimeError
+        As `rnn_cell`.
 
     Notes
     -----

@@ -6,12 +6,11 @@ come from the Mersenne Twister that ``torch.manual_seed`` seeds; NumPy has the s
 """
 
 import math
-import operator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.shapes import parameter_shapes
+from unrolled.shapes import as_integer, parameter_shapes
 
 __all__ = ["uniform_bound", "uniform_parameters"]
 
@@ -33,8 +32,8 @@ def uniform_bound(hidden_size: int) -> float:
 
     Raises
     ------
-    ValueError
-        If `hidden_size` is not greater than zero.
+    TypeError, ValueError
+        If `hidden_size` is no integer, or not greater than zero.
 
     Notes
     -----
@@ -45,7 +44,7 @@ def uniform_bound(hidden_size: int) -> float:
     >>> round(uniform_bound(20), 4)
     0.2236
     """
-    if hidden_size <= 0:
+    if as_integer("hidden_size", hidden_size) <= 0:
         raise ValueError(f"hidden_size must be greater than zero, got {hidden_size}")
     return 1.0 / math.sqrt(hidden_size)
 
@@ -103,12 +102,7 @@ def uniform_parameters(
     shapes = parameter_shapes(
         mode, input_size, hidden_size, num_layers, bias, bidirectional, proj_size
     )
-    try:
-        seed = operator.index(seed)
-    except TypeError:
-        raise TypeError(
-            f"seed should be an integer, got {seed!r} of type {type(seed).__name__}"
-        ) from None
+    seed = as_integer("seed", seed)
     if not -(2**63) <= seed < 2**64:
         raise ValueError(f"seed should be in the range [-2**63, 2**64 - 1], got {seed}")
     generator = np.random.RandomState(seed % 2**32)
@@ -119,6 +113,6 @@ def uniform_parameters(
 def _uniform(
     generator: np.random.RandomState, shape: tuple[int, ...], bound: np.float64
 ) -> NDArray[np.float32]:
-    draws = generator.randint(0, 2**32, size=shape, dtype=np.uint32)
+    draws = generator.randint(0, 2**32, size=tuple(map(int, shape)), dtype=np.uint32)
     u = (draws % 2**_MANTISSA_BITS) / np.float64(2**_MANTISSA_BITS)  # in [0, 1), exact
     return (u * (2 * bound) - bound).astype(np.float32)

@@ -4,18 +4,26 @@
 for each gate. `torch.nn.init` takes a stack for one matrix with many rows. The functions here cut
 it first and then call `torch.nn.init`, for all layers and directions; their names end in an
 underscore, as there. PyTorch's own draw is in `unrolled.init`.
+
+Everything is looked at before anything is written. For a module of bfloat16 or half, numbers are
+drawn in float32 and rounded: the QR decomposition of `orthogonal_` has no form for such numbers.
 """
 
 import math
 import numbers
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from unrolled._summary import mode_of
-from unrolled.shapes import GATES, num_directions, parameter_name, real_hidden_size
+from unrolled._summary import mode_of, shapes_of
+from unrolled.shapes import (
+    GATES,
+    num_directions,
+    parameter_name,
+    real_hidden_size,
+)
 
 __all__ = [
     "Block",
@@ -78,9 +86,10 @@ def gate_blocks(module: nn.Module, kind: str) -> list[Block]:
     TypeError
         If `module` is not recurrent.
     ValueError
-        If `kind` is none of the four, or if a parameter is not there because something computes
-        it, such as weight normalisation: writing into the result would be
-        lost.
+        If `kind` is none of the four, or what is written into a parameter would be lost or stand
+        elsewhere: it is not there because something computes it, such as weight normalisation; it
+        is on the meta device, an inference tensor, or expanded; it has another shape than the
+        module's sizes say, or no floating-point numbers.
 
     Notes
     -----
@@ -106,16 +115,10 @@ def gate_blocks(module: nn.Module, kind: str) -> list[Block]:
         ]
     if kind.startswith("bias") and not module.bias:
         return []
-    own = dict(module.named_parameters(recurse=False))
-    for name in names:
-        if name not in own:
-            raise ValueError(
-                f"{name} should be a parameter of the module, got one that something computes"
-            )
     return [
         Block(name, gate, values)
         for name in names
-        for gate, values in zip(gates, own[name].detach().chunk(len(gates)), strict=True)
+        for gate, values in zip(gates, _writable(module, name).chunk(len(gates)), strict=True)
     ]
 
 
@@ -129,7 +132,7 @@ def orthogonal_(
     module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM or one of their cells
         One of PyTorch's or ours.
     gain : float, default 1.0
-        All singular values of each block.
+        All singular values of each block, at least 0.
     generator : torch.Generator, optional
         Where the random numbers come from; PyTorch's global generator if left out.
 
@@ -141,7 +144,9 @@ def orthogonal_(
     Raises
     ------
     TypeError, ValueError
-        As `gate_blocks`; also if `gain` is no number (``TypeError``). Nothing is changed then.
+        As `gate_blocks`; also if `gain` is no number or `generator` none (``TypeError``), or if
+        `gain` is negative, NaN or larger than the dtype can hold (``ValueError``). Nothing is
+        changed then.
 
     Notes
     -----
@@ -157,8 +162,7 @@ def orthogonal_(
     >>> torch.allclose(forget @ forget.T, torch.eye(20), atol=1e-6)
     True
     """
-    _check_number("gain", gain)
-    return _fill(module, "weight_hh", lambda block: nn.init.orthogonal_(block, gain, generator))
+    return _fill(module, "weight_hh", nn.init.orthogonal_, gain, generator)
 
 
 def xavier_uniform_(
@@ -171,7 +175,7 @@ def xavier_uniform_(
     module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM or one of their cells
         One of PyTorch's or ours.
     gain : float, default 1.0
-        A factor of the bound, such as `torch.nn.init.calculate_gain` gives.
+        A factor of the bound, at least 0, such as `torch.nn.init.calculate_gain` gives.
     generator : torch.Generator, optional
         Where the random numbers come from; PyTorch's global generator if left out.
 
@@ -183,7 +187,9 @@ def xavier_uniform_(
     Raises
     ------
     TypeError, ValueError
-        As `gate_blocks`; also if `gain` is no number (``TypeError``). Nothing is changed then.
+        As `gate_blocks`; also if `gain` is no number or `generator` none (``TypeError``), or if
+        `gain` is negative, NaN or larger than the dtype can hold (``ValueError``). Nothing is
+        changed then.
 
     Notes
     -----
@@ -198,8 +204,7 @@ def xavier_uniform_(
     >>> bool(0.9 * bound < gru.weight_ih_l0.abs().max() <= bound)
     True
     """
-    _check_number("gain", gain)
-    return _fill(module, "weight_ih", lambda block: nn.init.xavier_uniform_(block, gain, generator))
+    return _fill(module, "weight_ih", nn.init.xavier_uniform_, gain, generator)
 
 
 def forget_bias_(module: ModuleT, value: float = 1.0) -> ModuleT:
@@ -221,8 +226,9 @@ def forget_bias_(module: ModuleT, value: float = 1.0) -> ModuleT:
     Raises
     ------
     TypeError, ValueError
-        As `gate_blocks`; also if `value` is no number (``TypeError``), if the module is a plain RNN
-        or has no biases (``ValueError``). Nothing is changed then.
+        As `gate_blocks`; also if `value` is no number (``TypeError``), if it is NaN or larger than
+        the dtype can hold, if the module is a plain RNN, has no biases, or has one parameter for
+        both (``ValueError``). Nothing is changed then.
 
     Notes
     -----
@@ -236,9 +242,10 @@ def forget_bias_(module: ModuleT, value: float = 1.0) -> ModuleT:
     >>> (lstm.bias_ih_l0 + lstm.bias_hh_l0)[20:40].unique()
     tensor([1.], grad_fn=<Unique2Backward0>)
     """
-    _check_number("value", value)
-    for bias_ih, bias_hh in _bias_pairs(module, _keeping_gate(module, "forget_bias_")):
-        bias_ih.fill_(float(value))
+    pairs = _bias_pairs(module, _keeping_gate(module, "forget_bias_"))
+    number = _number("value", value, [bias_ih.dtype for bias_ih, _ in pairs])
+    for bias_ih, bias_hh in pairs:
+        bias_ih.fill_(number)
         bias_hh.zero_()
     return module
 
@@ -264,9 +271,9 @@ def chrono_(module: ModuleT, longest: float, generator: torch.Generator | None =
     Raises
     ------
     TypeError, ValueError
-        As `gate_blocks`; also if `longest` is no number (``TypeError``) or less than 2 or not
-        finite, if the module is a plain RNN or has no biases (``ValueError``). Nothing is changed
-        then.
+        As `gate_blocks`; also if `longest` is no number or `generator` none (``TypeError``), if
+        `longest` is less than 2, NaN or too large to draw, if the module is a plain RNN, has no
+        biases, or has one parameter for both (``ValueError``). Nothing is changed then.
 
     Notes
     -----
@@ -282,17 +289,19 @@ def chrono_(module: ModuleT, longest: float, generator: torch.Generator | None =
     >>> torch.equal(i, -f), bool((0 <= f).all() and (f <= math.log(99)).all())
     (True, True)
     """
-    _check_number("longest", longest)
-    if not 2 <= longest < math.inf:
-        raise ValueError(f"longest should be at least 2 and finite, got {longest}")
     keeps = _bias_pairs(module, _keeping_gate(module, "chrono_"))
-    for bias_ih, bias_hh in keeps:
-        bias_ih.uniform_(1, float(longest) - 1, generator=generator).log_()
+    inputs = _bias_pairs(module, "i") if mode_of(module) == "LSTM" else []
+    last = _number("longest", longest, [_drawn(keep.dtype) for keep, _ in keeps], least=2) - 1
+    _check_generator(generator)
+    drawn = [torch.empty_like(keep, dtype=_drawn(keep.dtype)) for keep, _ in keeps]
+    for new in drawn:
+        new.uniform_(1, last, generator=generator).log_()
+    for (bias_ih, bias_hh), new in zip(keeps, drawn, strict=True):
+        bias_ih.copy_(new)
         bias_hh.zero_()
-    if mode_of(module) == "LSTM":
-        for (bias_ih, bias_hh), (keep, _) in zip(_bias_pairs(module, "i"), keeps, strict=True):
-            bias_ih.copy_(-keep)
-            bias_hh.zero_()
+    for (bias_ih, bias_hh), (keep, _) in zip(inputs, keeps, strict=bool(inputs)):
+        bias_ih.copy_(-keep)
+        bias_hh.zero_()
     return module
 
 
@@ -315,8 +324,9 @@ def identity_(module: ModuleT, scale: float = 1.0) -> ModuleT:
     Raises
     ------
     TypeError, ValueError
-        As `gate_blocks`; also if `scale` is no number (``TypeError``) or the module is no plain RNN
-        with relu (``ValueError``). Nothing is changed then.
+        As `gate_blocks`; also if `scale` is no number (``TypeError``), if it is NaN or larger than
+        the dtype can hold, or the module is no plain RNN with relu (``ValueError``). Nothing is
+        changed then.
 
     Notes
     -----
@@ -329,7 +339,6 @@ def identity_(module: ModuleT, scale: float = 1.0) -> ModuleT:
     >>> torch.equal(rnn.weight_hh_l0, torch.eye(20))
     True
     """
-    _check_number("scale", scale)
     if not mode_of(module).startswith("RNN"):
         raise ValueError(
             f"module of identity_ should be a plain RNN with relu, got {type(module).__name__}"
@@ -338,8 +347,9 @@ def identity_(module: ModuleT, scale: float = 1.0) -> ModuleT:
         raise ValueError(f"nonlinearity should be 'relu', got {module.nonlinearity!r}")
     weights = gate_blocks(module, "weight_hh")
     biases = [*gate_blocks(module, "bias_ih"), *gate_blocks(module, "bias_hh")]
+    number = _number("scale", scale, [block.values.dtype for block in weights])
     for block in weights:
-        nn.init.eye_(block.values).mul_(float(scale))
+        nn.init.eye_(block.values).mul_(number)
     for block in biases:
         block.values.zero_()
     return module
@@ -365,6 +375,8 @@ class LearnedState(nn.Module):
     ------
     TypeError
         If `module` is none of these.
+    ValueError
+        If it has no parameter, which would say dtype and device.
 
     Examples
     --------
@@ -385,7 +397,9 @@ class LearnedState(nn.Module):
         super().__init__()
         count = num_directions(module.bidirectional) * module.num_layers
         H_out = real_hidden_size(module.hidden_size, module.proj_size)
-        like = next(module.parameters())
+        like = next(module.parameters(), None)
+        if like is None:
+            raise ValueError("module should have a parameter, got one without")
         self.h_0 = nn.Parameter(like.new_zeros(count, 1, H_out))
         c_0 = like.new_zeros(count, 1, module.hidden_size)
         self.c_0 = nn.Parameter(c_0) if module.mode == "LSTM" else None
@@ -404,11 +418,20 @@ class LearnedState(nn.Module):
             What the module takes as ``hx``: ``(D * num_layers, N, H_out)``, and for ``c_0``
             ``(D * num_layers, N, hidden_size)``.
 
+        Raises
+        ------
+        TypeError
+            If `N` is neither an integer nor None.
+        RuntimeError
+            If `N` is negative, as `torch.zeros` does.
+
         Examples
         --------
         >>> LearnedState(nn.GRU(10, 20))(3).shape
         torch.Size([1, 3, 20])
         """
+        if not torch.jit.is_tracing():  # type: ignore[no-untyped-call, attr-defined] # torch's; sizes are tensors there
+            _check_count("N", N)
 
         def for_all(state: Tensor) -> Tensor:
             if N is None:
@@ -419,14 +442,72 @@ class LearnedState(nn.Module):
         return h_0 if self.c_0 is None else (h_0, for_all(self.c_0))
 
 
-def _check_number(name: str, value: object) -> None:
-    if not isinstance(value, numbers.Real):
+def _writable(module: nn.Module, name: str) -> Tensor:
+    """Give a parameter of the module without its gradient, if what is written into it stays."""
+    own = module._parameters.get(name)  # named_parameters() leaves out the second of two tied ones
+    expected = shapes_of(module)[name]
+    if own is None:
+        problem = "a parameter of the module, got one that something computes"
+    elif own.is_meta:
+        problem = "a parameter with numbers, got one on the meta device"
+    elif own.shape != expected:
+        problem = f"of shape {expected}, got {tuple(own.shape)}"
+    elif not own.is_floating_point():
+        problem = f"of floating-point numbers, got {own.dtype}"
+    elif own.is_inference() and not torch.is_inference_mode_enabled():
+        problem = "a parameter that can be written to, got an inference tensor"
+    elif any(step == 0 and size > 1 for step, size in zip(own.stride(), own.shape, strict=True)):
+        problem = "a parameter with memory for each number, got an expanded one"
+    else:
+        return own.detach()
+    raise ValueError(f"{name} should be {problem}")
+
+
+def _check_count(name: str, value: Any) -> None:
+    whole = isinstance(value, numbers.Integral | torch.SymInt) and not isinstance(value, bool)
+    if value is not None and not whole:
+        raise TypeError(f"{name} should be an integer or None, got {value!r}")
+    if value is not None and value < 0:  # which expand() takes for leaving a size alone
+        raise RuntimeError(f"{name} should not be negative, got {value}")
+
+
+def _number(name: str, value: Any, dtypes: list[torch.dtype], least: float = -math.inf) -> float:
+    """Refuse what is no number, or one that a dtype cannot hold, be it some times as large."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} should be a number, got {type(value).__name__}")
+    largest = min(torch.finfo(dtype).max for dtype in dtypes) / 4
+    if not max(least, -largest) <= value <= largest:  # type: ignore[operator] # real numbers compare
+        at_least = "" if least == -math.inf else f"at least {least} and "
+        raise ValueError(f"{name} should be {at_least}finite in the dtype, got {value}")
+    return float(value)
 
 
-def _fill(module: ModuleT, kind: str, initialise: Callable[[Tensor], object]) -> ModuleT:
-    for block in gate_blocks(module, kind):
-        initialise(block.values)
+def _drawn(dtype: torch.dtype) -> torch.dtype:
+    """Say in which dtype random numbers are drawn: short ones in float32, and then rounded."""
+    return torch.float32 if dtype.itemsize < 4 else dtype
+
+
+def _check_generator(generator: object) -> None:
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator should be a torch.Generator, got {type(generator).__name__}")
+
+
+def _fill(
+    module: ModuleT,
+    kind: str,
+    initialise: Callable[..., object],
+    gain: float,
+    generator: torch.Generator | None,
+) -> ModuleT:
+    """Draw all blocks of a kind, and then write them."""
+    blocks = gate_blocks(module, kind)
+    number = _number("gain", gain, [block.values.dtype for block in blocks], least=0)
+    _check_generator(generator)
+    drawn = [torch.empty_like(b.values, dtype=_drawn(b.values.dtype)) for b in blocks]
+    for new in drawn:
+        initialise(new, number, generator)
+    for block, new in zip(blocks, drawn, strict=True):
+        block.values.copy_(new)
     return module
 
 
@@ -444,7 +525,12 @@ def _bias_pairs(module: nn.Module, gate: str) -> list[tuple[Tensor, Tensor]]:
     if not module.bias:
         raise ValueError("module should have biases, got one with bias=False")
     bias_ih, bias_hh = (
-        [block.values for block in gate_blocks(module, kind) if block.gate == gate]
+        [block for block in gate_blocks(module, kind) if block.gate == gate]
         for kind in ("bias_ih", "bias_hh")
     )
-    return list(zip(bias_ih, bias_hh, strict=True))
+    taken = {block.values.data_ptr(): block.name for block in bias_ih}
+    for block in bias_hh:
+        if block.values.data_ptr() in taken:
+            other = taken[block.values.data_ptr()]
+            raise ValueError(f"{block.name} should be a parameter of its own, got that of {other}")
+    return [(one.values, other.values) for one, other in zip(bias_ih, bias_hh, strict=True)]

@@ -11,7 +11,7 @@ import math
 import numbers
 import operator
 import re
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 __all__ = [
     "GATES",
@@ -138,12 +138,8 @@ def layer_input_size(
     ----------
     layer : int
         Which layer, from 0.
-    input_size, hidden_size : int
-        Constructor arguments.
-    bidirectional : bool, default False
-        Constructor argument.
-    proj_size : int, default 0
-        Constructor argument.
+    input_size, hidden_size, bidirectional, proj_size
+        As in `parameter_shapes`.
 
     Returns
     -------
@@ -383,18 +379,10 @@ def output_shape(
 
     Parameters
     ----------
-    L : int
-        Time steps.
-    N : int or None
-        Sequences in the batch; ``None`` for one sequence without a batch dimension.
-    hidden_size : int
-        Features of one gate.
-    bidirectional : bool, default False
-        Constructor argument.
-    proj_size : int, default 0
-        Constructor argument.
-    batch_first : bool, default False
-        Constructor argument.
+    L, N, batch_first
+        As in `input_shape`.
+    hidden_size, bidirectional, proj_size
+        As in `parameter_shapes`.
 
     Returns
     -------
@@ -422,16 +410,8 @@ def hidden_state_shape(
 
     Parameters
     ----------
-    N : int or None
-        Sequences in the batch; ``None`` for one sequence without a batch dimension.
-    hidden_size : int
-        Features of one gate.
-    num_layers : int, default 1
-        Constructor argument.
-    bidirectional : bool, default False
-        Constructor argument.
-    proj_size : int, default 0
-        Constructor argument.
+    N, hidden_size, num_layers, bidirectional, proj_size
+        As in `input_shape` and `parameter_shapes`.
 
     Returns
     -------
@@ -455,14 +435,8 @@ def cell_state_shape(
 
     Parameters
     ----------
-    N : int or None
-        Sequences in the batch; ``None`` for one sequence without a batch dimension.
-    hidden_size : int
-        Features of one gate.
-    num_layers : int, default 1
-        Constructor argument.
-    bidirectional : bool, default False
-        Constructor argument.
+    N, hidden_size, num_layers, bidirectional
+        As in `input_shape` and `parameter_shapes`.
 
     Returns
     -------
@@ -506,10 +480,8 @@ def check_arguments(
 
     Raises
     ------
-    TypeError
-        For an argument of the wrong type, as ``torch.nn`` does.
-    ValueError
-        For a value out of range, as ``torch.nn`` does.
+    TypeError, ValueError, RuntimeError
+        For an argument of the wrong type or a value out of range, as ``torch.nn`` does.
 
     Notes
     -----
@@ -525,23 +497,20 @@ def check_arguments(
     ValueError: hidden_size must be greater than zero, got 0
     """
     # In PyTorch's order, so that of two mistakes the same one is reported.
-    probability = (
-        "dropout should be a number in range [0, 1], the probability of an element being zeroed, "
-        f"got {dropout!r}"
-    )
+    probability = f"dropout should be a number in range [0, 1], a probability, got {dropout!r}"
     try:
-        float(dropout)  # type: ignore[arg-type] # the exception is the check
-    except (TypeError, ValueError, OverflowError) as error:
+        number = float(dropout)  # type: ignore[arg-type] # the exception is the check
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise type(error)(probability) from None
-    if (
-        isinstance(dropout, bool)
-        or not isinstance(dropout, numbers.Number)
-        or not 0 <= dropout <= 1  # type: ignore[operator] # what float() takes compares
-    ):
+    if isinstance(dropout, bool) or not isinstance(dropout, numbers.Number) or not 0 <= number <= 1:
         raise ValueError(probability)
     for name, flag in (("bias", bias), ("batch_first", batch_first)):
         if not isinstance(flag, bool):
             raise TypeError(f"{name} should be of type bool, got {_typed(flag)}")
+    try:
+        bool(bidirectional)
+    except (ValueError, RuntimeError) as error:  # of an array, NumPy's or torch's
+        raise type(error)(f"bidirectional should be a bool, got {bidirectional!r}") from None
     for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
         if not isinstance(size, int):
             raise TypeError(f"{name} should be of type int, got {_typed(size)}")
@@ -550,14 +519,14 @@ def check_arguments(
         # PyTorch takes True as 1, and refuses it only as a size by itself: 3 * True is an int.
         if size is True and name == "hidden_size" and mode in ("RNN_TANH", "RNN_RELU"):
             raise TypeError(f"{name} should be of type int, got {_typed(size)}")
-    if isinstance(num_layers, numbers.Real) and num_layers <= 0:
+    if _number("num_layers", num_layers) <= 0:
         raise ValueError(f"num_layers must be greater than zero, got {num_layers}")
-    if isinstance(proj_size, numbers.Real) and proj_size < 0:
+    if _number("proj_size", proj_size) < 0:
         raise ValueError(
             f"proj_size should be a positive integer, or zero for no projection, got {proj_size}"
         )
-    _integer("num_layers", num_layers)
-    projection = _integer("proj_size", proj_size)
+    as_integer("num_layers", num_layers)
+    projection = as_integer("proj_size", proj_size)
     if projection >= hidden_size:  # type: ignore[operator] # an int by now
         raise ValueError(
             "proj_size has to be smaller than hidden_size, "
@@ -577,13 +546,19 @@ def _typed(value: object) -> str:
     return f"{value!r} of type {type(value).__name__}"
 
 
-def _integer(name: str, value: object) -> int:
+def _number(name: str, value: object) -> Any:
+    return value if isinstance(value, numbers.Real) else as_integer(name, value)
+
+
+def as_integer(name: str, value: object) -> int:
     try:
         return operator.index(value)  # type: ignore[arg-type] # the exception is the check
-    except TypeError:
-        raise TypeError(f"{name} should be an integer, got {_typed(value)}") from None
+    except (TypeError, RuntimeError) as error:  # of a tensor without numbers, torch's
+        raise type(error)(f"{name} should be an integer, got {_typed(value)}") from None
 
 
 def _check_mode(mode: object) -> None:
+    if not isinstance(mode, str):
+        raise TypeError(f"mode should be a str, got {_typed(mode)}")
     if mode not in GATES:
         raise ValueError(f"mode should be one of {', '.join(map(repr, GATES))}, got {mode!r}")
