@@ -737,6 +737,7 @@ def test_the_command_refuses_settings_that_are_not_those_of_the_run(
         (["train", "{folder}/no/new.ckpt"], "No such file"),
         (["train", "{folder}/new.ckpt", "--text", "{folder}/nowhere.txt"], "No such file"),
         (["train", "{folder}/new.ckpt", "--dropout", "2"], "dropout"),
+        (["train", "{folder}/new.ckpt", "--encoding", "utf-8"], "encoding should be left out"),
         (["train", "{folder}/new.ckpt", "--steps", "0"], "steps should be at least 1, got 0"),
     ],
 )
@@ -784,6 +785,7 @@ def test_the_help_names_every_setting(
         runpy.run_module("unrolled_site.language", run_name="__main__")
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
+    assert "None" not in shown
     for name in vars(SETTINGS):
         assert f"--{name.replace('_', '-')} " in shown
         assert f"(default: {getattr(Settings(), name)})" in " ".join(shown.split())
@@ -963,9 +965,9 @@ def test_the_command_writes_without_a_newline_in_the_text(
     assert capsys.readouterr().out == " " + written
     with pytest.raises(SystemExit):
         main(["sample", "--help"])
-    assert "(default: a newline; if the text had none, a space; if" in " ".join(
-        capsys.readouterr().out.split()
-    )
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(default: a newline; if the text had none, a space; if" in shown
+    assert "None" not in shown
 
 
 # -- Texts of others ------------------------------------------------------------------------------

@@ -97,9 +97,23 @@ def _parser() -> argparse.ArgumentParser:
         "parameters, bit for bit.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    # Of an option that is suppressed, what is set before is its default, and the help is silent.
+    train.set_defaults(
+        run=_train,
+        stopped="Stopped. The same command goes on from the last checkpoint.",
+        text=None,
+        encoding=None,
+    )
     train.add_argument("checkpoint", type=Path, help="file to write, and to go on from")
-    train.add_argument("--text", type=Path, help="file with another text")
-    train.add_argument("--encoding", default="utf-8", help="of that text")
+    train.add_argument(
+        "--text",
+        type=Path,
+        default=argparse.SUPPRESS,
+        help="file with another text (default: the novel)",
+    )
+    train.add_argument(
+        "--encoding", default=argparse.SUPPRESS, help="of that file (default: utf-8)"
+    )
     train.add_argument(
         "--every", type=_count(), default=250, help="updates from one checkpoint to the next"
     )
@@ -121,15 +135,12 @@ def _parser() -> argparse.ArgumentParser:
             default=argparse.SUPPRESS,  # to know which were given
             help=f"{_HELP[field.name]} (default: {field.default})",
         )
-    train.set_defaults(
-        run=_train, stopped="Stopped. The same command goes on from the last checkpoint."
-    )
-
     sample = commands.add_parser(
         "sample",
         help="let a trained model write",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    sample.set_defaults(run=_sample, stopped="Stopped.", prompt=None)
     sample.add_argument("checkpoint", type=Path, help="file that `train` wrote")
     sample.add_argument("--length", type=int, default=500, help="characters to write")
     sample.add_argument("--temperature", type=float, default=0.7, help="lower is less daring")
@@ -140,7 +151,6 @@ def _parser() -> argparse.ArgumentParser:
         "none either, the first character of the vocabulary)",
     )
     sample.add_argument("--seed", type=int, default=0, help="another one, another text")
-    sample.set_defaults(run=_sample, prompt=None, stopped="Stopped.")
     return parser
 
 
@@ -149,8 +159,12 @@ def _train(options: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if name in _HELP}
     settings = Settings(**given)
     torch.set_num_threads(options.threads)
-    given_text: Path | None = options.text
-    text = northanger_abbey() if given_text is None else read_text(given_text, options.encoding)
+    if options.text is not None:
+        text = read_text(options.text, "utf-8" if options.encoding is None else options.encoding)
+    elif options.encoding is None:
+        text = northanger_abbey()
+    else:
+        raise ValueError(f"encoding should be left out without a text, got {options.encoding!r}")
     path: Path = options.checkpoint
     with _alone(path):
         if path.exists():
