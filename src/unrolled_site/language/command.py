@@ -1,17 +1,22 @@
 """The command line of the language model: ``train`` and ``sample``."""
 
 import argparse
+import errno
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
-from unrolled_site.language.data import northanger_abbey
-from unrolled_site.language.model import sample
-from unrolled_site.language.training import Settings, Training, load_model, load_settings
+from unrolled_site.language.checkpoint import Settings
+from unrolled_site.language.data import northanger_abbey, read_text
+from unrolled_site.language.model import write
+from unrolled_site.language.training import Training, load_model, load_settings
 
 __all__ = ["main"]
 
@@ -40,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 1 for an error, which is printed, or 130 if it was interrupted.
+        0, 1 for an error, which is printed, 130 if it was interrupted, or 141 if nobody reads its
+        output any more, as ``head`` does.
 
     Raises
     ------
@@ -54,12 +60,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
+        if sys.stdout is None:  # the next file that is opened would get its number
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard output")
         options.run(options)
     except KeyboardInterrupt:
-        _say("Stopped. The same command goes on from the last checkpoint.")
+        _complain(options.stopped)
         return 130
-    except (OSError, ValueError, TypeError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 # a command line speaks
+    except BrokenPipeError:
+        return 141
+    except UnicodeEncodeError as error:
+        _complain(
+            f"error: standard output should take {error.object[error.start]!a}, its encoding is "
+            f"{error.encoding}; PYTHONIOENCODING=utf-8 sets another"
+        )
+        return 1
+    # torch has RuntimeError for memory that it does not get.
+    except (OSError, ValueError, TypeError, ArithmeticError, RuntimeError, MemoryError) as error:
+        _complain(f"error: {error or type(error).__name__}")
         return 1
     return 0
 
@@ -80,12 +97,33 @@ def _parser() -> argparse.ArgumentParser:
         "parameters, bit for bit.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    train.add_argument("checkpoint", type=Path, help="file to write, and to go on from")
-    train.add_argument("--text", type=Path, help="file with another text, in UTF-8")
-    train.add_argument(
-        "--every", type=_positive, default=250, help="updates from one checkpoint to the next"
+    # Of an option that is suppressed, what is set before is its default, and the help is silent.
+    train.set_defaults(
+        run=_train,
+        stopped="Stopped. The same command goes on from the last checkpoint.",
+        text=None,
+        encoding=None,
     )
-    train.add_argument("--threads", type=_positive, default=1, help="of PyTorch")
+    train.add_argument("checkpoint", type=Path, help="file to write, and to go on from")
+    train.add_argument(
+        "--text",
+        type=Path,
+        default=argparse.SUPPRESS,
+        help="file with another text (default: the novel)",
+    )
+    train.add_argument(
+        "--encoding", default=argparse.SUPPRESS, help="of that file (default: utf-8)"
+    )
+    train.add_argument(
+        "--every", type=_count(), default=250, help="updates from one checkpoint to the next"
+    )
+    processors = os.cpu_count() or 1
+    train.add_argument(
+        "--threads",
+        type=_count(processors),
+        default=1,
+        help=f"of PyTorch, at most the {processors} processors of this machine",
+    )
     settings = train.add_argument_group(
         "settings", "of a new run; one that goes on keeps its own, and refuses others"
     )
@@ -97,41 +135,56 @@ def _parser() -> argparse.ArgumentParser:
             default=argparse.SUPPRESS,  # to know which were given
             help=f"{_HELP[field.name]} (default: {field.default})",
         )
-    train.set_defaults(run=_train)
-
-    write = commands.add_parser(
+    sample = commands.add_parser(
         "sample",
         help="let a trained model write",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    write.add_argument("checkpoint", type=Path, help="file that `train` wrote")
-    write.add_argument("--length", type=int, default=500, help="characters to write")
-    write.add_argument("--temperature", type=float, default=0.7, help="lower is less daring")
-    write.add_argument("--prompt", default="\n", help="what it reads first")
-    write.add_argument("--seed", type=int, default=0, help="another one, another text")
-    write.set_defaults(run=_sample)
+    sample.set_defaults(run=_sample, stopped="Stopped.", prompt=None)
+    sample.add_argument("checkpoint", type=Path, help="file that `train` wrote")
+    sample.add_argument("--length", type=int, default=500, help="characters to write")
+    sample.add_argument("--temperature", type=float, default=0.7, help="lower is less daring")
+    sample.add_argument(
+        "--prompt",
+        default=argparse.SUPPRESS,
+        help="what it reads first (default: a newline; if the text had none, a space; if it had "
+        "none either, the first character of the vocabulary)",
+    )
+    sample.add_argument("--seed", type=int, default=0, help="another one, another text")
     return parser
 
 
 def _train(options: argparse.Namespace) -> None:
     """Train until the end, with a line and a checkpoint now and then."""
-    torch.set_num_threads(options.threads)
-    text = northanger_abbey() if options.text is None else options.text.read_text("utf-8")
     given = {name: value for name, value in vars(options).items() if name in _HELP}
-    path: Path = options.checkpoint
-    if path.exists():
-        _refuse_others(given, load_settings(path), path)
-        run = Training.resume(path, text)
-        _say(f"{path} has {run.step} of {run.settings.steps} updates.")
+    settings = Settings(**given)
+    torch.set_num_threads(options.threads)
+    if options.text is not None:
+        text = read_text(options.text, "utf-8" if options.encoding is None else options.encoding)
+    elif options.encoding is None:
+        text = northanger_abbey()
     else:
-        run = Training(text, Settings(**given))
-        run.save(path)  # before the work, so that a path that cannot be written is noticed
+        raise ValueError(f"encoding should be left out without a text, got {options.encoding!r}")
+    path: Path = options.checkpoint
+    with _alone(path):
+        if path.exists():
+            _refuse_others(given, load_settings(path), path)
+            run = Training.resume(path, text)
+            _say(f"{path} has {run.step} of {run.settings.steps} updates.")
+        else:
+            run = Training(text, settings)
+            run.save(path)  # before the work, so that a path that cannot be written is noticed
+        _finish(run, path, options.every)
+
+
+def _finish(run: Training, path: Path, every: int) -> None:
+    """Make the updates that are left."""
     numbers = sum(parameter.numel() for parameter in run.model.parameters())
     _say(f"{len(run.vocabulary)} characters, {numbers:,} parameters, {run.chunks} updates a pass.")
     begun, bits, count = time.monotonic(), 0.0, 0
     while not run.finished:
         bits, count = bits + run.advance(), count + 1
-        if run.step % options.every == 0 or run.finished:
+        if run.step % every == 0 or run.finished:
             run.save(path)
             _say(
                 f"update {run.step:6} of {run.settings.steps}: {bits / count:.3f} bits per "
@@ -139,6 +192,28 @@ def _train(options: argparse.Namespace) -> None:
                 f"{time.monotonic() - begun:.0f} s"
             )
             bits, count = 0.0, 0
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other trainings away from a checkpoint; the lock of a process that died holds nobody."""
+    name = os.path.realpath(path) + ".lock"
+    Path(name).parent.stat()  # filelock would make the folder
+    lock = FileLock(name)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ValueError(
+            f"{path} should be trained by one process at a time, got a second one while the first "
+            f"holds {name}"
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # filelock leaves it; whoever waits for it notices that it is gone
+            if os.path.getsize(name) == 0:  # else it is a file of somebody's
+                os.unlink(name)
+        lock.release()
 
 
 def _refuse_others(given: dict[str, object], settings: Settings, path: Path) -> None:
@@ -151,21 +226,55 @@ def _refuse_others(given: dict[str, object], settings: Settings, path: Path) -> 
 
 def _sample(options: argparse.Namespace) -> None:
     """Write."""
+    seed = Settings(seed=options.seed).seed  # for its check
     model, vocabulary = load_model(options.checkpoint)
-    generator = torch.Generator().manual_seed(options.seed)
-    written = sample(
-        model, vocabulary, options.length, options.temperature, options.prompt, generator
+    written = write(
+        model,
+        vocabulary,
+        options.length,
+        options.temperature,
+        options.prompt,
+        torch.Generator().manual_seed(seed),
     )
-    _say(options.prompt.lstrip("\n") + written)
+    _write((options.prompt or "").lstrip("\n"))
+    for character in written:
+        _write(character, flush=character == "\n")
+    _write("\n")
 
 
-def _positive(argument: str) -> int:
-    """Read a count."""
-    if (count := int(argument)) < 1:
-        raise argparse.ArgumentTypeError(f"should be at least 1, got {count}")
+def _count(most: int | None = None) -> Callable[[str], int]:
+    """Give what reads a count."""
+
+    def count(argument: str) -> int:
+        try:
+            number = int(argument)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"should be an int, got {argument!r}") from None
+        if number < 1:
+            raise argparse.ArgumentTypeError(f"should be at least 1, got {number}")
+        if most is not None and number > most:
+            raise argparse.ArgumentTypeError(f"should be at most {most}, got {number}")
+        return number
+
     return count
 
 
 def _say(line: str) -> None:
-    """Print a line at once, also into a file."""
-    print(line, flush=True)  # noqa: T201 # a command line speaks
+    """Print a line; what the output cannot show of a name is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    _write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def _write(text: str, flush: bool = True) -> None:
+    """Write to standard output, at once even if it is a file."""
+    try:
+        print(text, end="", flush=flush)  # noqa: T201 # a command line speaks
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def _complain(message: str) -> None:
+    """Print one line to standard error."""
+    print(" ".join(message.splitlines()), file=sys.stderr)  # noqa: T201 # a command line speaks

@@ -1,5 +1,7 @@
 """A text as numbers: its alphabet, its parts, and the parallel streams a model reads."""
 
+import io
+import os
 from collections.abc import Iterable
 from importlib import resources
 from typing import NamedTuple
@@ -7,7 +9,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Parts", "Vocabulary", "features", "northanger_abbey", "split", "streams"]
+__all__ = [
+    "Parts",
+    "Vocabulary",
+    "features",
+    "northanger_abbey",
+    "read_text",
+    "split",
+    "streams",
+]
+
+_LARGEST = 2**27  # bytes of a text, which needs some 20 times as many in memory
 
 
 def northanger_abbey() -> str:
@@ -26,6 +38,64 @@ def northanger_abbey() -> str:
     """
     file = resources.files("unrolled_site") / "texts" / "northanger_abbey.txt"
     return file.read_text(encoding="ascii")
+
+
+def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
+    r"""Read a text of yours.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file of at most 2**27 bytes.
+    encoding : str, default "utf-8"
+        How its characters are written, such as ``"utf-16"`` or ``"latin-1"``. It is not guessed.
+
+    Returns
+    -------
+    str
+        The text. Every line ends with a newline, however it ended in the file, and a byte order
+        mark at the beginning is left out: it says how the text is written, and is no part of it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is no text in that encoding, has a NUL character, is too large, or there is no such
+        encoding.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "text.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
+    ...     read_text(f"{folder}/text.txt")
+    'one\ntwo'
+    """
+    path = os.fspath(path)
+    with open(path, "rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"{path} should have at most {_LARGEST:,} bytes, got more")
+    try:
+        text = io.TextIOWrapper(io.BytesIO(data), encoding).read()
+        text.encode()  # some encodings can write half a character
+    except LookupError:
+        raise ValueError(
+            f"encoding should be one that Python knows, such as utf-8, utf-16 or latin-1, "
+            f"got {encoding!r}"
+        ) from None
+    except UnicodeError as error:
+        raise ValueError(
+            f"{path} should be a text in {encoding}, or with another encoding given, got: {error}"
+        ) from None
+    if "\0" in text:
+        raise ValueError(
+            f"{path} should be a text in {encoding}, or with another encoding given, "
+            f"got a NUL character at place {text.index(chr(0))}"
+        )
+    return text.removeprefix("\ufeff")
 
 
 class Vocabulary:
@@ -69,13 +139,29 @@ class Vocabulary:
         """
         return len(self.characters)
 
-    def encode(self, text: str) -> Tensor:
+    @property
+    def opening(self) -> str:
+        r"""What a model reads first if nobody says.
+
+        A newline, after which a line begins; if there is none, a space, after which a word does; if
+        there is none either, the first of the characters.
+
+        Examples
+        --------
+        >>> [Vocabulary(text).opening for text in ("to be\n", "to be", "banana")]
+        ['\n', ' ', 'a']
+        """
+        return next((c for c in "\n " if c in self._numbers), self.characters[0])
+
+    def encode(self, text: str, name: str = "text") -> Tensor:
         """Give the number of each character.
 
         Parameters
         ----------
         text : str
             L characters.
+        name : str, default "text"
+            What an error calls it.
 
         Returns
         -------
@@ -92,13 +178,14 @@ class Vocabulary:
         >>> Vocabulary("ab").encode("ba")
         tensor([1, 0])
         """
-        try:
-            return torch.tensor([self._numbers[character] for character in text], dtype=torch.long)
-        except KeyError as error:
+        if unknown := [c for c in dict.fromkeys(text) if c not in self._numbers]:
+            known = f"{self.characters!r}," if len(self) <= 100 else f"{len(self):,} of them,"
+            named = ", ".join(map(_shown, unknown[:5]))
+            more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
             raise ValueError(
-                f"text should have only characters of the vocabulary, {self.characters!r}, "
-                f"got {error.args[0]!r}"
-            ) from None
+                f"{name} should have only characters of the vocabulary, {known} got {named}{more}"
+            )
+        return torch.tensor([self._numbers[character] for character in text], dtype=torch.long)
 
     def decode(self, numbers: Iterable[int] | Tensor) -> str:
         """Give the text that the numbers stand for.
@@ -129,6 +216,11 @@ class Vocabulary:
                 raise IndexError(f"numbers should be from 0 to {len(self) - 1}, got {int(number)}")
             text.append(self.characters[number])
         return "".join(text)
+
+
+def _shown(character: str) -> str:
+    """Show a character, and its code point if many look like it or nothing can be seen."""
+    return repr(character) + ("" if character.isascii() else f" (U+{ord(character):04X})")
 
 
 class Parts(NamedTuple):

@@ -1,6 +1,8 @@
 """The network: an embedding, a GRU and an output layer; how good it is, and what it writes."""
 
 import math
+from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812 # its name everywhere
 from unrolled.modules import GRU
 from unrolled_site.language.data import Vocabulary, streams
 
-__all__ = ["LanguageModel", "bits_per_character", "correlations", "sample"]
+__all__ = ["LanguageModel", "bits_per_character", "correlations", "sample", "write"]
 
 
 class LanguageModel(nn.Module):
@@ -140,7 +142,7 @@ def sample(
     vocabulary: Vocabulary,
     length: int,
     temperature: float = 1.0,
-    prompt: str = "\n",
+    prompt: str | None = None,
     generator: torch.Generator | None = None,
 ) -> str:
     """Let a model write: draw a character, feed it back, draw the next.
@@ -156,8 +158,8 @@ def sample(
     temperature : float, default 1.0
         What the logits are divided by: below 1 likely characters become likelier, above 1 all
         become more alike.
-    prompt : str, default newline
-        What it reads first, at least one character.
+    prompt : str, optional
+        What it reads first, at least one character. If left out, `Vocabulary.opening`.
     generator : torch.Generator, optional
         Where the random numbers come from; PyTorch's global generator if left out.
 
@@ -170,7 +172,8 @@ def sample(
     ------
     ValueError
         If `length` is negative, `temperature` is not a finite number greater than zero, `prompt`
-        is empty, or a character of it is not in the vocabulary.
+        is empty, a character of it is not in the vocabulary, or the logits of `model` make no
+        probabilities.
 
     Examples
     --------
@@ -178,24 +181,74 @@ def sample(
     >>> len(sample(LanguageModel(2, 3, 5), vocabulary, length=4, prompt="a"))
     4
     """
+    return "".join(write(model, vocabulary, length, temperature, prompt, generator))
+
+
+def write(
+    model: nn.Module,
+    vocabulary: Vocabulary,
+    length: int,
+    temperature: float = 1.0,
+    prompt: str | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[str]:
+    """Let a model write as `sample` does, and give each character when it is drawn.
+
+    Parameters
+    ----------
+    model, vocabulary, length, temperature, prompt, generator
+        As in `sample`.
+
+    Returns
+    -------
+    iterator of str
+        `length` characters.
+
+    Raises
+    ------
+    ValueError
+        As `sample`, before the first character; for the logits, when they come.
+
+    Examples
+    --------
+    >>> len(list(write(LanguageModel(2, 3, 5), Vocabulary("ab"), length=4, prompt="a")))
+    4
+    """
     if length < 0:
         raise ValueError(f"length should not be negative, got {length}")
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature should be greater than zero and finite, got {temperature}")
+    if prompt is None:
+        prompt = vocabulary.opening
     if not prompt:
         raise ValueError("prompt should have at least one character, got ''")
-    x, hx = vocabulary.encode(prompt).unsqueeze(1), None  # (L, 1)
-    training, written = model.training, []
-    model.eval()
-    with torch.no_grad():
-        for _ in range(length):
+    x = vocabulary.encode(prompt, "prompt").unsqueeze(1)  # (L, 1)
+    drawn = islice(_drawn(model, x, temperature, generator), length)
+    return map(vocabulary.characters.__getitem__, drawn)
+
+
+@torch.no_grad()
+def _drawn(
+    model: nn.Module, x: Tensor, temperature: float, generator: torch.Generator | None
+) -> Iterator[int]:
+    """Draw numbers of characters without end."""
+    hx = None
+    while True:
+        training = model.training
+        model.eval()
+        try:
             logits, hx = model(x, hx)  # (L, 1, V)
-            # The largest logit becomes 0, so that a low temperature makes none infinite.
-            scaled = (logits[-1] - logits[-1].max()) / temperature
-            x = torch.multinomial(scaled.softmax(1), 1, generator=generator)  # (1, 1)
-            written.append(int(x))
-    model.train(training)
-    return vocabulary.decode(written)
+        finally:
+            model.train(training)
+        # The largest logit becomes 0, so that a low temperature makes none infinite. In float32
+        # one below the smallest normal number could be 0, and would draw the same.
+        smallest = torch.finfo(logits.dtype).tiny
+        scaled = (logits[-1] - logits[-1].max()) / max(temperature, smallest)
+        p = scaled.softmax(1)
+        if p.isnan().any():
+            raise ValueError("logits of the model should be numbers, got NaN or infinity")
+        x = torch.multinomial(p, 1, generator=generator)  # (1, 1)
+        yield int(x)
 
 
 def correlations(states: Tensor, feature: Tensor) -> Tensor:

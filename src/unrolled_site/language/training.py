@@ -1,87 +1,26 @@
 """Training that can be stopped at any moment and goes on to the same numbers, bit for bit."""
 
 import hashlib
-import io
 import math
 import os
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
-from unrolled.files import write_whole
+from unrolled_site.language.checkpoint import (
+    Checkpoint,
+    Settings,
+    read_checkpoint,
+    write_checkpoint,
+)
 from unrolled_site.language.data import Vocabulary, split, streams
 from unrolled_site.language.model import LanguageModel, bits_per_character
 
-__all__ = ["Settings", "Training", "load_model", "load_settings"]
+__all__ = ["Training", "load_model", "load_settings"]
 
-_HEADER = b"unrolled_site.language checkpoint 1\n"
-_DIGEST = hashlib.sha256().digest_size
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that decides the numbers of a training run, the text excepted.
-
-    Attributes
-    ----------
-    embedding_size, hidden_size, num_layers, dropout
-        As in `LanguageModel`.
-    N : int, default 32
-        Streams that are read side by side.
-    L : int, default 64
-        Time steps from one update to the next: gradients go back no further.
-    steps : int, default 20000
-        Updates of the whole run.
-    learning_rate : float, default 4e-3
-        Of Adam, at the beginning; it falls in a straight line and is 0 after the last update.
-    max_norm : float, default 1.0
-        To which the norm of a gradient is clipped.
-    seed : int, default 0
-        Of the initial parameters and of dropout.
-
-    Raises
-    ------
-    ValueError
-        If a count is not at least 1, or a rate or a norm is not a finite number greater than 0.
-
-    Examples
-    --------
-    >>> Settings(hidden_size=20).hidden_size
-    20
-    """
-
-    embedding_size: int = 32
-    hidden_size: int = 256
-    num_layers: int = 1
-    dropout: float = 0.2
-    N: int = 32
-    L: int = 64
-    steps: int = 20_000
-    learning_rate: float = 4e-3
-    max_norm: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant; the layers refuse the rest.
-
-        Examples
-        --------
-        >>> Settings(steps=0)
-        Traceback (most recent call last):
-        ValueError: steps should be at least 1, got 0
-        """
-        for name in ("N", "L", "steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} should be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "max_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"{name} should be greater than zero and finite, got {getattr(self, name)}"
-                )
+_LARGEST = 2**28  # numbers, 1 GiB of float32: what is more is a slip of the hand
 
 
 class Training:
@@ -115,7 +54,8 @@ class Training:
     Raises
     ------
     ValueError
-        If a part of the text is too short for the streams and chunks of the settings.
+        If a part of the text is too short for the streams and chunks of the settings, or the model
+        or an update would have more than 2**28 numbers.
 
     Examples
     --------
@@ -126,20 +66,22 @@ class Training:
     """
 
     def __init__(self, text: str, settings: Settings) -> None:
-        self.settings = settings
-        self.digest = _digest(text)
-        self.vocabulary = Vocabulary(text)
         parts = split(text)
         if len(parts.validation) < 2:
             raise ValueError(f"text should have at least 20 characters, got {len(text)}")
+        stream = (len(parts.training) - 1) // settings.N
+        if stream < settings.L:
+            raise ValueError(
+                f"text should give each of N = {settings.N} streams at least L = {settings.L} "
+                f"characters to train on, got {stream}"
+            )
+        self.settings = settings
+        self.digest = _digest(text)
+        self.vocabulary = Vocabulary(text)
+        _refuse_too_large(settings, len(self.vocabulary))
         self.validation = self.vocabulary.encode(parts.validation)
         self.x, self.target = streams(self.vocabulary.encode(parts.training), settings.N)
         self.chunks = len(self.x) // settings.L  # in one pass over the text
-        if self.chunks < 1:
-            raise ValueError(
-                f"text should give each of N = {settings.N} streams at least L = {settings.L} "
-                f"characters to train on, got {len(self.x)}"
-            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.model = _model(self.vocabulary, settings)
@@ -172,6 +114,8 @@ class Training:
         ------
         RuntimeError
             If all updates are made.
+        FloatingPointError
+            If the gradient is not finite; then the parameters are as they were.
 
         Examples
         --------
@@ -193,13 +137,18 @@ class Training:
         loss = F.cross_entropy(logits.flatten(0, 1), target.flatten())
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_norm).item()
+        if not math.isfinite(norm):
+            raise FloatingPointError(
+                f"gradient of update {self.step + 1} should be finite, got one with norm {norm}; "
+                "a run with a smaller learning_rate may do better"
+            )
         for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * (1 - self.step / self.settings.steps)
+            group["lr"] = self.settings.rate(self.step)
         self.optimiser.step()
 
         self.hx = hx.detach()  # the values go on, the graph ends
-        self.norm = norm.item()
+        self.norm = norm
         self.step += 1
         return loss.item() / math.log(2)
 
@@ -222,7 +171,33 @@ class Training:
         >>> run.validate() < 4
         True
         """
-        return bits_per_character(self.model, self.validation, min(N, len(self.validation) - 1))
+        N = min(N, len(self.validation) - 1)
+        L = max(1, min(1000, 2**24 // (N * len(self.vocabulary))))  # a part of it fits in memory
+        return bits_per_character(self.model, self.validation, N, L)
+
+    def checkpoint(self) -> Checkpoint:
+        """Give all that the rest of the run depends on.
+
+        Returns
+        -------
+        Checkpoint
+            It changes with the run; `save` writes it.
+
+        Examples
+        --------
+        >>> Training("to be or not to be " * 40, Settings(N=3, L=5)).checkpoint().step
+        0
+        """
+        return Checkpoint(
+            settings=asdict(self.settings),
+            characters=self.vocabulary.characters,
+            text=self.digest,
+            step=self.step,
+            hx=self.hx,
+            model=self.model.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+            generator=self.generator,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint: all that the rest of the run depends on.
@@ -239,6 +214,8 @@ class Training:
         ------
         OSError
             If it cannot be written; then `path` is as it was.
+        ValueError
+            If it could not be read back, because a parameter is not finite; then likewise.
 
         Notes
         -----
@@ -259,20 +236,7 @@ class Training:
         >>> run.advance() == again.advance()
         True
         """
-        contents = {
-            "settings": asdict(self.settings),
-            "characters": self.vocabulary.characters,
-            "text": self.digest,
-            "step": self.step,
-            "hx": self.hx,
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator,
-        }
-        file = io.BytesIO()
-        torch.save(contents, file)
-        data = file.getvalue()
-        write_whole(path, _HEADER + hashlib.sha256(data).digest() + data)
+        write_checkpoint(path, self.checkpoint())
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str], text: str) -> "Training":
@@ -298,7 +262,8 @@ class Training:
         OSError
             If `path` cannot be read.
         ValueError
-            If it is no checkpoint, is damaged, or belongs to another text.
+            If it is no checkpoint, is damaged, holds what no run can have, or belongs to another
+            text.
 
         Examples
         --------
@@ -306,18 +271,22 @@ class Training:
         Traceback (most recent call last):
         FileNotFoundError: [Errno 2] No such file or directory: 'nowhere.ckpt'
         """
-        contents = _read(Path(path))
+        there = read_checkpoint(path)
         digest = _digest(text)
-        if digest != contents["text"]:
+        if digest != there.text:
             raise ValueError(
-                f"text should be the one that {path} was trained on, with SHA-256 "
-                f"{contents['text']}, got {len(text)} characters with SHA-256 {digest}"
+                f"text should be the one that {os.fspath(path)} was trained on, with SHA-256 "
+                f"{there.text}, got {len(text)} characters with SHA-256 {digest}"
             )
-        run = cls(text, Settings(**contents["settings"]))
-        run.model.load_state_dict(contents["model"])
-        run.optimiser.load_state_dict(contents["optimiser"])
-        run.step, run.hx = contents["step"], contents["hx"]
-        run.generator = contents["generator"]
+        run = cls(text, Settings(**there.settings))
+        if there.characters != run.vocabulary.characters:
+            raise ValueError(
+                f"{os.fspath(path)} should have the {len(run.vocabulary)} characters of the text, "
+                f"got {len(there.characters)} others"
+            )
+        run.model.load_state_dict(there.model)
+        run.optimiser.load_state_dict(there.optimiser)
+        run.step, run.hx, run.generator = there.step, there.hx, there.generator
         return run
 
 
@@ -348,7 +317,7 @@ def load_settings(path: str | os.PathLike[str]) -> Settings:
     ...     load_settings(f"{folder}/run.ckpt").hidden_size
     20
     """
-    return Settings(**_read(Path(path))["settings"])
+    return Settings(**read_checkpoint(path).settings)
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary]:
@@ -381,10 +350,10 @@ def load_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary]
     >>> model.training, vocabulary.characters
     (False, ' benort')
     """
-    contents = _read(Path(path))
-    vocabulary, settings = Vocabulary(contents["characters"]), Settings(**contents["settings"])
-    model = _model(vocabulary, settings)
-    model.load_state_dict(contents["model"])
+    there = read_checkpoint(path)
+    vocabulary = Vocabulary(there.characters)
+    model = _model(vocabulary, Settings(**there.settings))
+    model.load_state_dict(there.model)
     return model.eval(), vocabulary
 
 
@@ -399,23 +368,23 @@ def _model(vocabulary: Vocabulary, settings: Settings) -> LanguageModel:
     )
 
 
+def _refuse_too_large(settings: Settings, V: int) -> None:
+    """Refuse a model or an update that could fill the memory, before there is one."""
+    parameters = sum(map(math.prod, settings.shapes(V).values()))
+    if parameters > _LARGEST:
+        raise ValueError(
+            f"embedding_size, hidden_size and num_layers should give at most {_LARGEST:,} "
+            f"parameters, got {parameters:,}"
+        )
+    state = settings.num_layers * settings.hidden_size
+    update = settings.N * settings.L * (settings.embedding_size + 4 * state + V)
+    if update > _LARGEST:
+        raise ValueError(
+            f"N and L should give an update of at most {_LARGEST:,} numbers with this text and "
+            f"model, got {update:,}"
+        )
+
+
 def _digest(text: str) -> str:
     """Hash a text."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, and refuse what `Training.save` has not written."""
-    data = path.read_bytes()
-    if not data.startswith(_HEADER):
-        raise ValueError(
-            f"{path} should be a checkpoint that begins with {_HEADER!r}, "
-            f"got a file that begins with {data[: len(_HEADER)]!r}"
-        )
-    digest = data[len(_HEADER) : len(_HEADER) + _DIGEST]
-    data = data[len(_HEADER) + _DIGEST :]
-    if hashlib.sha256(data).digest() != digest:
-        raise ValueError(
-            f"{path} is damaged: its {len(data)} bytes have another SHA-256 than it says"
-        )
-    return torch.load(io.BytesIO(data), weights_only=True)
