@@ -440,8 +440,8 @@ MUTATIONS = {
     **mutations_of_each(
         "relu lets every gradient through",
         "bptt.py",
-        "of_da &= slopes[t - start]",
-        "of_da",
+        "xp.masked_fill_(da, slopes[t - start], 0)",
+        "pass",
         BPTT,
         FAST,
     ),

@@ -155,7 +155,7 @@ def check_input(input: Any) -> None:
 
 def check_features(module: nn.RNNBase, inputs: Tensor) -> None:
     weight = module.weight_ih_l0
-    if inputs.dtype != weight.dtype and not torch.is_autocast_enabled(inputs.device.type):
+    if inputs.dtype != weight.dtype and not _is_autocast(inputs):
         raise ValueError(
             f"input should have the dtype of the weights, {weight.dtype}, got {inputs.dtype}: "
             f"convert with input.to({weight.dtype}) or module.to({inputs.dtype})"
@@ -223,7 +223,7 @@ def check_states(module: nn.RNNBase, states: dict[str, Tensor], inputs: Tensor, 
             raise RuntimeError(
                 f"{name} should be on the device of input, {inputs.device}, got {state.device}"
             )
-        if state.dtype != inputs.dtype and not torch.is_autocast_enabled(inputs.device.type):
+        if state.dtype != inputs.dtype and not _is_autocast(inputs):
             raise RuntimeError(
                 f"{name} should have the dtype of input, {inputs.dtype}, got {state.dtype}"
             )

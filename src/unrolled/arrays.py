@@ -33,6 +33,7 @@ class _Torch:
     addcmul_: Callable[..., Any] = Tensor.addcmul_
     addmm_: Callable[..., Any] = Tensor.addmm_
     lerp: Callable[..., Any] = torch.lerp
+    masked_fill_: Callable[..., Any] = Tensor.masked_fill_
     relu_: Callable[..., Any] = torch.relu_
     sigmoid_: Callable[..., Any] = torch.sigmoid_
     tanh_: Callable[..., Any] = torch.tanh_
@@ -112,6 +113,10 @@ class _NumPy:
         return product if bias is None else product + bias
 
     @staticmethod
+    def masked_fill_(a: Any, mask: Any, value: float) -> None:
+        np.copyto(a, value, where=mask)
+
+    @staticmethod
     def new_empty(like: Any, shape: Sequence[int]) -> Any:
         return np.empty(shape, like.dtype)
 
@@ -163,9 +168,9 @@ def namespace(array: Any) -> Any:
     type
         With ``cat``, ``clone``, ``linear``, ``mul``, ``new_empty``, ``new_zeros``, ``stack``,
         ``sub``, ``sum``, ``to``, ``unbind``, ``where`` and ``zeros_like``; ``chunk`` and ``split``,
-        which give views of the features; ``addcmul_``, ``addmm_``, ``relu_``, ``sigmoid_`` and
-        ``tanh_``, which write to their first argument; and ``addmm`` and ``lerp``, which write to
-        ``out``. In ``addmm`` the bias may be None.
+        which give views of the features; ``addcmul_``, ``addmm_``, ``masked_fill_``, ``relu_``,
+        ``sigmoid_`` and ``tanh_``, which write to their first argument; and ``addmm`` and ``lerp``,
+        which write to ``out``. In ``addmm`` the bias may be None.
 
     Examples
     --------

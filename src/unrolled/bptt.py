@@ -20,7 +20,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeAlias
 
-import numpy as np
+import numpy as np  # noqa: F401 # the examples use it
 import torch
 
 from unrolled._checks import check_kinds, check_shape
@@ -435,18 +435,14 @@ def rnn_chain(
     """
     (h,), (grad_h,), relu = tape.gates, grads, nonlinearity == "relu"
     xp, steps = namespace(h), order.steps(grad_h)  # L times (N, H_out)
-    # What relu stops is stopped bit by bit: 0 times an infinite gradient would be NaN.
-    integer = getattr(torch if isinstance(h, torch.Tensor) else np, f"int{8 * h.dtype.itemsize}")
-    bits = order.steps(grad_h.view(integer)) if relu else ()
     first, before = _accumulators(steps, order, truncate, first_needed)
     for start, part, stretch in stretches(order, len(steps), _width(steps)):
-        slope = rnn_slope(take(h, part), nonlinearity)
-        slopes = stretch.steps(-xp.to(slope, integer) if relu else slope)
+        slope: Any = rnn_slope(take(h, part), nonlinearity)
+        slopes = stretch.steps(slope == 0 if relu else slope)
         for t in reversed(range(start, start + len(slopes))):
             da = steps[t]  # (N, H_out), so far dh_t
-            if relu:
-                of_da = bits[t]
-                of_da &= slopes[t - start]  # all of a number where the slope is 1, or none
+            if relu:  # not times a slope of 0: with an infinite gradient that would be NaN
+                xp.masked_fill_(da, slopes[t - start], 0)
             else:
                 da *= slopes[t - start]
             for to, rows in before[t]:
