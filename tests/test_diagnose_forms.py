@@ -267,7 +267,7 @@ RETURNED: dict[str, tuple[Candidate, nn.Module, tuple[str, ...], str]] = {
     "h_n alone": (of_rnn(lambda o, h: h), RNN, ("h_n",), "h_n alone"),
     "h alone, (N, H)": (of_lstm(lambda o, s: s[0][0]), LSTM, ("h_n",), "h_n alone"),
     "complex without an imaginary part": (of_rnn(lambda o, h: o.to(torch.complex128)), RNN,
-                                          ("output",), "output is complex; its imaginary part"),
+                                          ("output",), "complex, with imaginary parts of 0."),
     "needs a gradient": (of_rnn(lambda o, h: o * torch.ones(1, requires_grad=True)), RNN,
                          ("output",), ""),
     "a cell's (h,)": (lambda x, h: (GRU_CELL(x, h),), GRU_CELL, ("h",), ""),
@@ -367,6 +367,8 @@ REFUSED: dict[str, tuple[type[Exception], str, Candidate, nn.Module]] = {
                              r"wrapped\(x_t, state\)", lambda x, h: (2 * h, h), RNN_CELL),
     "a cell's output and states": (TypeError, "got tuple of Tensor, list of Tensor, Tensor;",
                                    of_lstm_cell(lambda h, c: (2 * h, [h, c])), LSTM_CELL),
+    "a cell's output and one state": (TypeError, "got tuple of Tensor, list of Tensor;",
+                                      of_lstm_cell(lambda h, c: (h, [h])), LSTM_CELL),
     "a cell's three": (TypeError, r"\(h, c\) as a tuple, got tuple of Tensor, Tensor, Tensor;",
                        of_lstm_cell(lambda h, c: (2 * h, h, c)), LSTM_CELL),
     "an object of something else": (TypeError, KERAS + "SimpleNamespace;",
@@ -438,7 +440,11 @@ def test_interrupting_goes_through_and_leaves_the_reference_whole() -> None:
 def test_a_number_with_an_imaginary_part_is_not_equal() -> None:
     diagnosis = diagnose(of_rnn(lambda o, h: (o + 5j, h)), RNN)
     assert diagnosis.verdict == "unexplained"
-    assert "output is complex, with imaginary parts up to 5." in diagnosis.clues
+    assert diagnosis.notes == (
+        "output is complex, with imaginary parts up to 5, which count as no numbers.",
+    )
+    one = of_rnn(lambda o, h: torch.complex(o, F.pad(torch.ones(1, 1, 1), (0, 19, 0, 2, 0, 4))))
+    assert "1 of 300 in output (time steps 1)" in diagnose(one, RNN).clues[0]
 
 
 @pytest.mark.parametrize("number", [float("inf"), -float("inf"), float("nan")])
@@ -1013,10 +1019,20 @@ def test_gradients_that_cannot_be_compared() -> None:
         ALL.split(", "), "equal"
     )
 
+    tied: Any = nn.RNN(H_IN, H)
+    tied.bias_hh_l0 = tied.bias_ih_l0
+    diagnosis = diagnose(lambda x, hx: tied(x, hx), tied, gradients=True)
+    assert diagnosis.verdict == "equal"
+    assert diagnosis.gradients[1] == (
+        "Not compared: bias_ih_l0, bias_hh_l0 (one parameter under several names)."
+    )
+
     with pytest.raises(TypeError, match="gradients should be False for a candidate in NumPy"):
         diagnose(numpy_rnn, RNN, gradients=True)
     wrong = diagnose(lambda x, hx: RNN(x, hx)[0].flip(0), RNN, gradients=True)
     assert wrong.clues[-1] == "Gradients were not compared, since the results differ."
+    clipped = diagnose(loop(RNN, x_as=lambda x: x.clamp(-50, 50)), RNN, gradients=True)
+    assert clipped.clues[-1] == "Gradients were not compared, since the results differ."
 
 
 def test_a_gradient_through_a_mapping_that_does_not_arrive() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled._diagnose.forms import one_line
-from unrolled._diagnose.parameters import Parameters, translated
+from unrolled._diagnose.mapping import Parameters, translated
 from unrolled._diagnose.probe import Case, Run, reference_in
 from unrolled._diagnose.reference import Reference, named_weights, tensors_of
 
@@ -94,13 +94,17 @@ def _leaves(
     if parameters is not None:
         filled = translated(parameters, dict(values))
         return {f"{name} of candidate": [own[name].requires_grad_()] for name in filled}, skipped
-    for name, weight in named_weights(reference).items():
+    weights = named_weights(reference)
+    for name, weight in weights.items():
         copies = [mine for mine, p in own.items() if _equal(p, values[name])]
         alike = [other for other in values if _equal(values[name], values[other])]
         if len(alike) > 1:  # as biases of zeros are
             copies = [mine for mine in copies if f".{mine}".endswith(f".{name}")]
         leaves[name] = [own[mine] for mine in copies]
-        if isinstance(weight, nn.Parameter):
+        if [id(other) for other in weights.values()].count(id(weight)) > 1:
+            leaves[name] = []  # to each its part of the gradient, which nobody can tell apart
+            skipped[name] = "one parameter under several names"
+        elif isinstance(weight, nn.Parameter):
             leaves[name].append(weight)
         elif not copies:
             skipped[name] = "something computes it"

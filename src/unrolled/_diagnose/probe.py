@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled._diagnose.forms import Arguments, Form, arguments_of, one_line, read
-from unrolled._diagnose.parameters import Parameters, fill, translated
+from unrolled._diagnose.mapping import Parameters, fill, translated
 from unrolled._diagnose.recipe import Network, Results, Values
 from unrolled._diagnose.reference import (
     Reference,
@@ -122,11 +122,13 @@ class Run:
         results = {}
         for name, part in named.items():
             values = part.cpu().resolve_conj().numpy()
-            if part.is_complex() and not values.imag.any():
-                self._note(f"{name} is complex; its imaginary part is zero.")
-                values = values.real
+            imaginary = np.abs(values.imag)
+            if part.is_complex():
+                how = f"up to {imaginary.max():.2g}, which count as no numbers"
+                how = how if imaginary.any() else "of 0"
+                self._note(f"{name} is complex, with imaginary parts {how}.")
             # A copy: the next call may write into the same memory.
-            results[name] = values.astype(complex if np.iscomplexobj(values) else float)
+            results[name] = np.where(imaginary == 0, values.real.astype(float), np.nan)
         return results
 
     def tensors(self, probe: Probe) -> list[Tensor]:
@@ -390,9 +392,8 @@ def off(results: Results, wanted: Results) -> float:
 
 def is_single(values: Values) -> bool:
     """Tell whether every number is one of float32."""
-    single = np.complex64 if np.iscomplexobj(values) else np.float32
     with np.errstate(over="ignore"):
-        return np.array_equal(values, values.astype(single), equal_nan=True)
+        return np.array_equal(values, values.astype(np.float32), equal_nan=True)
 
 
 def rounding_of_single(reference: Reference, network: Network, cases: Sequence[Case]) -> float:
@@ -482,9 +483,6 @@ def clues(network: Network, cases: Sequence[Case], allowed: float) -> Iterator[s
     ]
     if places:
         yield f"Some numbers are infinite or not numbers: {'; '.join(places)}."
-    for name, values in results.items():
-        if np.iscomplexobj(values):
-            yield f"{name} is complex, with imaginary parts up to {np.abs(values.imag).max():.2g}."
     for name in results if len(results) > 1 else ():
         gap = _gap_of(results[name], wanted[name])
         yield f"{name} {'is right' if gap <= allowed else f'is off by up to {gap:.2g}'}."

@@ -144,7 +144,10 @@ def plain(
     dtype: torch.dtype,
     device: torch.device,
 ) -> nn.RNNBase:
-    """Make a module of torch.nn with these parameters, without dropout, hooks and the like."""
+    """Make a module of torch.nn with these parameters, without dropout, hooks and the like.
+
+    It stays in training mode, which changes nothing here, and which cuDNN wants for gradients.
+    """
     first = layers[0][0]
     mode, hidden_size = mode_of(reference), reference.hidden_size
     options: dict[str, Any] = {"bias": first.bias_ih is not None, "device": "meta", "dtype": dtype}
@@ -162,7 +165,7 @@ def plain(
     with torch.no_grad():
         for parameter, values in zip(module.parameters(), tensors_of(layers), strict=True):
             parameter.copy_(values)
-    return module.eval()
+    return module
 
 
 # A watch.

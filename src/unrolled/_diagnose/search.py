@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from unrolled._diagnose.gradients import compare_gradients
+from unrolled._diagnose.mapping import Parameters, check_parameters
 from unrolled._diagnose.mistakes import Mistake, possible_in
-from unrolled._diagnose.parameters import Parameters, check_parameters
 from unrolled._diagnose.probe import (
     Case,
     Probe,
@@ -198,11 +198,12 @@ def diagnose(
     known = possible_in(network)
     changed = [network.run(replace(Recipe(), **one.changes), *search.probe) for one in known]
     shows = [off(results, search.expected) > allowed for results in changed]
+    asked = ("Gradients were not compared, since the results differ.",) * bool(gradients)
     if worst <= allowed:
         single = in_single or worst > _EXACT
         gap, beyond, tried = out_of_range(run, reference, seed, single)
         if beyond:
-            return replace(diagnosis, difference=gap, clues=(beyond,), notes=tuple(notes))
+            return replace(diagnosis, difference=gap, clues=(beyond, *asked), notes=tuple(notes))
         verdict = "rounding" if in_single and dtype == torch.float64 else "equal"
         alike, compared = (
             compare_gradients(run, reference, cases[-2:], parameters, single)
@@ -218,9 +219,7 @@ def diagnose(
         )
     visible = [one for one, seen in zip(known, shows, strict=True) if seen]
     found = _explanations(network, cases, visible, allowed, worst)
-    said = [*clues(network, cases, allowed)]
-    if gradients:
-        said.append("Gradients were not compared, since the results differ.")
+    said = [*clues(network, cases, allowed), *asked]
     if worst <= rounding:
         said.append("The difference is no larger than the rounding of float32.")
     return replace(
