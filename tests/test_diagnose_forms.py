@@ -1,5 +1,6 @@
 """What `unrolled.diagnose` takes: forms of candidates and of references, and hostile ones."""
 
+import operator
 import re
 import types
 import warnings
@@ -634,6 +635,11 @@ CHANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "an option": ("batch_first", lambda rnn: setattr(rnn, "batch_first", True)),
     "a hook": ("forward_hooks", lambda rnn: rnn.register_forward_hook(lambda *a: None)),
     "a gradient": ("weight_ih_l0.grad", trained),
+    "a child": ("child.weight, child.bias, child.training, ",
+                lambda rnn: rnn.add_module("child", nn.Linear(2, 2))),
+    "another forward": ("forward", lambda rnn: setattr(rnn, "forward", len)),
+    "private lists": ("_flat_weights[1]", lambda rnn: rnn._flat_weights.__setitem__(
+        1, torch.ones(H, H))),
 }  # fmt: skip # a table
 
 
@@ -655,6 +661,9 @@ def test_a_candidate_that_changes_the_reference_is_found_out(name: str) -> None:
     assert before[0] == after[0]
     assert all(torch.equal(before[1][name], after[1][name]) for name in before[1])
     assert before[2:] == after[2:]
+    assert [*rnn._modules] == []
+    assert "forward" not in vars(rnn)
+    assert all(map(operator.is_, rnn._flat_weights, rnn.parameters()))
 
 
 def test_gradients_of_the_reference_are_put_back() -> None:

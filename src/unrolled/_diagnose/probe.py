@@ -174,8 +174,9 @@ class Run:
     def _look_after(self) -> None:
         changed = self.watch.put_back() if self.watch else []
         if changed:
+            more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
             self._note(
-                f"It changes the reference, in each call: {', '.join(changed)}. "
+                f"It changes the reference, in each call: {', '.join(changed[:4])}{more}. "
                 "What is compared with did not see that, and the reference is as it was."
             )
 

@@ -191,10 +191,12 @@ class Watch:
         own: list[tuple[str, Tensor]] = [*self.module.named_parameters(remove_duplicate=False)]
         own += self.module.named_buffers(remove_duplicate=False)
         computed = [
-            (f"{prefix}{'.' * bool(prefix)}{name}", value)
+            (f"{prefix}{'.' * bool(prefix)}{name}{f'[{k}]' * listed}", tensor)
             for prefix, part in self.module.named_modules()
             for name, value in vars(part).items()
-            if isinstance(value, Tensor)
+            for listed in [isinstance(value, list)]
+            for k, tensor in enumerate(value if listed else [value])
+            if isinstance(tensor, Tensor)
         ]
         gradients = [(f"{n}.grad", p.grad) for n, p in own if p.grad is not None]
         return dict(own + gradients + computed)
@@ -209,6 +211,8 @@ class Watch:
                     facts[dot + name] = value
                 elif name.endswith("_hooks"):
                     facts[dot + name.removeprefix("_")] = list(value)
+                elif not name.startswith("_") and not isinstance(value, Tensor):
+                    facts[dot + name] = id(value)  # such as another forward
         for name, parameter in self.module.named_parameters(remove_duplicate=False):
             facts[f"{name}.requires_grad"] = parameter.requires_grad
         return facts
@@ -245,7 +249,8 @@ class Watch:
                 tensor.data = memory
                 tensor.requires_grad_(trained)
                 tensor.grad = gradient
-        return changed
+        # What is private follows from what is not, as _flat_weights does.
+        return [name for name in changed if not name.startswith("_")] or changed
 
 
 def _contents(part: nn.Module) -> dict[str, tuple[Any, Any]]:
