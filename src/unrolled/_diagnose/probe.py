@@ -1,24 +1,37 @@
 """Running the candidate and the reference on the same inputs, and comparing what they return."""
 
 import copy
-import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import count
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass, field, replace
+from itertools import count, product
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unrolled._diagnose.forms import Arguments, Form, arguments_of, one_line, read
+from unrolled._diagnose.mapping import Parameters, fill, translated
 from unrolled._diagnose.recipe import Network, Results, Values
+from unrolled._diagnose.reference import (
+    Reference,
+    Watch,
+    check_computes,
+    check_reference,
+    named_weights,
+    parameters_of,
+    plain,
+    quiet,
+    tensors_of,
+)
 from unrolled._summary import mode_of
-from unrolled.layers import Weights, weights_of
-from unrolled.shapes import Shape, num_directions
+from unrolled.layers import Weights
+from unrolled.shapes import num_directions
 
 __all__ = [
     "Case",
     "Probe",
+    "Run",
     "check_deterministic",
     "check_reference",
     "clues",
@@ -26,12 +39,14 @@ __all__ = [
     "is_single",
     "network_of",
     "off",
+    "out_of_range",
     "reference_in",
     "rounding_of_single",
     "running",
 ]
 
 _SINGLE = 1e-6  # what rounding in float32 leaves, at least
+_LONG = 150  # time steps in which the cell state of an LSTM may grow
 
 
 class Probe(NamedTuple):
@@ -56,160 +71,255 @@ class Probe(NamedTuple):
         )
         return Probe(x, states)
 
+    def times(self, factor: float, what: str) -> "Probe":
+        """Make x or the states larger."""
+        if what == "x":
+            return self._replace(x=self.x * factor)
+        return self._replace(states=tuple(state * factor for state in self.states))
+
+    def nearby(self, distance: float) -> "Probe":
+        """Change every number a little, to see what rounding may grow to."""
+        signs = np.random.default_rng(0)
+        x, *states = (
+            array * (1 + distance * signs.choice([-1, 1], array.shape))
+            for array in (self.x, *self.states)
+        )
+        return Probe(x, tuple(states))
+
+    def prolonged(self, network: Network, L: int) -> "Probe":
+        """Repeat one time step, so that a gate that is open stays open, and end with zeros.
+
+        What has grown large, beyond what an activation can show, becomes small again at the end.
+        """
+        time = 1 if network.batch_first else 0
+        first = np.take(self.x, [0], time)
+        return self._replace(x=np.concatenate([first] * L + [0 * first] * (L // 10), time))
+
 
 # Running the candidate and the reference.
 
-Run: TypeAlias = Callable[[Probe], Results]
+
+@dataclass
+class Run:
+    """A way to run the candidate; called with a probe, it names what comes back.
+
+    `named` is the same on tensors, with the graph of what gradients need.
+    """
+
+    function: Callable[..., Any]
+    form: Form
+    network: Network
+    dtype: torch.dtype
+    device: torch.device
+    watch: Watch | None = None
+    notes: list[str] = field(default_factory=list)
+    copied: bool = False  # whether nobody else has the function
+    parameters: Sequence[Tensor] = ()  # of the reference
+
+    def __call__(self, probe: Probe) -> Results:
+        with torch.no_grad():
+            named = self.named(*self.tensors(probe))
+        results = {}
+        for name, part in named.items():
+            values = part.cpu().resolve_conj().numpy()
+            imaginary = np.abs(values.imag)
+            if part.is_complex():
+                how = f"up to {imaginary.max():.2g}, which count as no numbers"
+                how = how if imaginary.any() else "of 0"
+                self._note(f"{name} is complex, with imaginary parts {how}.")
+            # A copy: the next call may write into the same memory.
+            results[name] = np.where(imaginary == 0, values.real.astype(float), np.nan)
+        return results
+
+    def tensors(self, probe: Probe) -> list[Tensor]:
+        arrays = (probe.x, *probe.states)
+        return [torch.tensor(array, dtype=self.dtype, device=self.device) for array in arrays]
+
+    def named(self, x: Tensor, *states: Tensor) -> dict[str, Tensor]:
+        network, form = self.network, self.form
+        if form.batched:
+            return self._once(x, states)
+        of_x = 0 if network.cell or network.batch_first else 1
+        of_states = 0 if network.cell else 1
+        one_by_one = [
+            self._once(x.select(of_x, n), tuple(state.select(of_states, n) for state in states))
+            for n in range(network.N)
+        ]
+        return {
+            name: torch.stack(
+                [results[name] for results in one_by_one],
+                dim=of_x if name == "output" else of_states,
+            )
+            for name in one_by_one[0]
+        }
+
+    def _once(self, x: Tensor, states: Sequence[Tensor]) -> dict[str, Tensor]:
+        given = [tensor.clone() for tensor in (x, *states)]
+        try:
+            returned = self.form.call(self.function, given[0], given[1:])
+        except Exception as error:
+            raise RuntimeError(
+                f"candidate raised {type(error).__name__} for x of shape {tuple(x.shape)} and "
+                f"{self.dtype}: {one_line(error)}"
+            ) from error
+        finally:
+            self._look_after()
+        for name, before, after in zip("xhc", (x, *states), given, strict=False):
+            if before.shape != after.shape or not torch.equal(before, after):
+                self._note(f"It changes its input in place: {name}.")
+        network = self.network
+        L = 1 if network.cell else x.shape[-2 if network.batch_first else 0]
+        return read(returned, network, self.form, L, self.notes)
+
+    def _look_after(self) -> None:
+        changed = self.watch.put_back() if self.watch else []
+        if changed:
+            more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+            self._note(
+                f"It changes the reference, in each call: {', '.join(changed[:4])}{more}. "
+                "What is compared with did not see that, and the reference is as it was."
+            )
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def network_of(
-    reference: nn.RNNBase | nn.RNNCellBase,
+    reference: Reference,
     candidate: Callable[..., Any],
     cell: bool,
     L: int | None,
     N: int | None,
+    seed: int,
 ) -> Network:
     """Say what is compared, with sizes that differ from each other unless they are given."""
     module = reference if isinstance(reference, nn.RNNBase) else None
-    layers = _parameters(reference)
+    layers = parameters_of(reference)
+    D = 1 if module is None else num_directions(module.bidirectional)
     sizes = {size for directions in layers for size in directions[0].weight_ih.shape}
     sizes |= {reference.input_size, reference.hidden_size, layers[0][0].weight_hh.shape[1]}
+    sizes |= {D * len(layers)}
     if N is None:
         N = next(size for size in count(3) if size not in sizes | {L})
     if L is None:
         L = next(size for size in count(5) if size not in sizes | {N})
-    return Network(
+    network = Network(
         mode=mode_of(reference),
         cell=cell or module is None,
         batch_first=module is not None and module.batch_first and not cell,
-        D=1 if module is None else num_directions(module.bidirectional),
+        D=D,
         layers=layers,
-        own=_own_parameters(candidate, reference),
-        takes_state=_takes_state(candidate, cell or module is None),
+        own=None,
+        takes_state=True,
         L=L,
         N=N,
+    )
+    x, *states = (
+        torch.tensor(array, dtype=weight.dtype, device=weight.device)
+        for weight in [named_weights(reference)[_first(reference)]]
+        for part in [Probe.draw(network, seed, zero=False)]
+        for array in (part.x, *part.states)
+    )
+    check_computes(reference, network, x, states)
+    # What computes a parameter has run now.
+    return replace(
+        network, layers=parameters_of(reference), own=_own_parameters(candidate, reference)
     )
 
 
 def running(
     candidate: Callable[..., Any],
-    reference: nn.RNNBase | nn.RNNCellBase,
+    reference: Reference,
     network: Network,
     seed: int,
+    parameters: Parameters | None = None,
 ) -> tuple[Run, Network, torch.dtype, list[str]]:
-    """Find the best way in which the candidate runs: in float64, with different N and L."""
-    ways = [(_in_double(candidate), torch.float64), (candidate, _first_weight(reference).dtype)]
-    device = _first_weight(reference).device
-    failures: list[RuntimeError] = []
-    square = replace(network, N=network.L)
-    for tried in [network] if network.cell or network.N == network.L else [network, square]:
-        for function, dtype in ways:
-            notes: list[str] = []
-            run = _calling(function, tried, dtype, device, notes)
-            try:
-                run(Probe.draw(tried, seed, zero=not tried.takes_state))
-            except RuntimeError as error:
-                failures.append(error)
-                continue
-            if tried is square:
-                notes.append(f"It runs only where N = L. Otherwise: {failures[1]}.")
-            return run, tried, dtype, notes
-    raise failures[1]  # in its own dtype, with different sizes
-
-
-def _in_double(candidate: Callable[..., Any]) -> Callable[..., Any]:
-    if not isinstance(candidate, nn.Module):
-        return candidate
-    try:
-        return copy.deepcopy(candidate).double()
-    except RuntimeError:  # of a tensor that somebody computes
-        return candidate
-
-
-def _calling(
-    function: Callable[..., Any],
-    network: Network,
-    dtype: torch.dtype,
-    device: torch.device,
-    notes: list[str],
-) -> Run:
-    """Give a function that runs the candidate on a probe and names what comes back."""
-
-    def run(probe: Probe) -> Results:
-        x, *states = (
-            torch.tensor(array, dtype=dtype, device=device) for array in (probe.x, *probe.states)
-        )
-        hx = tuple(states) if network.mode == "LSTM" else states[0]
+    """Find the best way in which the candidate runs: in float64, on tensors, with N not L."""
+    watch = Watch(reference)
+    forms, left = arguments_of(candidate, network)
+    first: RuntimeError | None = None  # as its author expects: the first form, in its own dtype
+    for tried, form, double in _ways(network, forms):
+        run = _prepared(candidate, reference, tried, form, double, parameters)
+        run.watch = watch
         try:
-            with torch.no_grad():
-                returned = function(x, hx) if network.takes_state else function(x)
-        except Exception as error:
-            raise RuntimeError(
-                f"candidate raised {type(error).__name__} for x of shape {tuple(x.shape)} and "
-                f"{dtype}: {error}"
-            ) from error
-        return _named(returned, network, notes)
-
-    return run
-
-
-def _named(returned: Any, network: Network, notes: list[str]) -> Results:
-    """Name what a candidate returned, and refuse what does not fit."""
-    N, rows = network.N, network.D * network.num_layers
-    widths = dict(zip(("h", "c") if network.cell else ("h_n", "c_n"), network.widths, strict=False))
-    many = len(widths) == 2
-    states = f"({', '.join(widths)})" if many else next(iter(widths))
-    if network.cell:
-        expected = f"{states} as {'a tuple' if many else 'a Tensor'}"
-        parts = returned if many else (returned,)
-        shapes: dict[str, Shape] = {name: (N, width) for name, width in widths.items()}
-    else:
-        expected = f"a Tensor, output, or a tuple (output, {states})"
-        time_major = (network.L, N, network.D * network.widths[0])
-        output = (N, network.L, time_major[2]) if network.batch_first else time_major
-        shapes = {name: (rows, N, width) for name, width in widths.items()}
-        if isinstance(returned, Tensor):
-            parts, shapes = (returned,), {"output": output}
-        else:
-            shapes = {"output": output, **shapes}
-            parts = returned
-            if many and _is_pair(returned) and _is_pair(returned[1]):
-                parts = (returned[0], *returned[1])
-    if not (
-        isinstance(parts, tuple | list)
-        and len(parts) == len(shapes)
-        and all(isinstance(part, Tensor) for part in parts)
-    ):
-        raise TypeError(f"candidate should return {expected}, got {_described(returned)}")
-    results = {}
-    for (name, shape), part in zip(shapes.items(), parts, strict=True):
-        if name in ("h_n", "c_n") and rows == 1 and part.shape == shape[1:]:
-            note = f"{name} has no first dimension for the layer: {shape[1:]} instead of {shape}."
-            notes += [note] * (note not in notes)
-            part = part[None]
-        if part.shape != shape:
-            raise RuntimeError(
-                f"candidate should return {name} of shape {shape}, got {tuple(part.shape)}"
+            run(Probe.draw(tried, seed, zero=not tried.takes_state))
+        except RuntimeError as error:
+            first = first or (None if double else error)
+            continue
+        run.notes[:0] = form.notes()
+        if tried.N != network.N:
+            run.notes.append(f"It runs only where N = L. Otherwise: {first}.")
+        if left and not tried.takes_state:
+            run.notes.append(
+                f"Left at its default: {', '.join(left)}. A state is known by a name such as hx, "
+                "h or state."
             )
-        results[name] = part.detach().cpu().double().numpy()
-    return results
+        return run, tried, run.dtype, run.notes
+    assert first is not None
+    if first.__cause__ is None:
+        raise first
+    given = "x_t, state" if network.cell else "x, hx"
+    raise RuntimeError(
+        f"{first}; if it takes something else, wrap it: def wrapped({given}): ..."
+    ) from first.__cause__
 
 
-def _is_pair(value: object) -> bool:
-    return isinstance(value, tuple | list) and len(value) == 2
+def _ways(network: Network, forms: Sequence[Arguments]) -> Iterator[tuple[Network, Form, bool]]:
+    """Give the ways to run a candidate, the most natural and the most exact first."""
+    square = replace(network, N=network.L)
+    sizes = [network] if network.cell or network.N == network.L else [network, square]
+    single = not network.cell and network.D * network.num_layers == 1
+    for arrays, batched in product((False, True), (True, False)):
+        for tried, arguments in product(sizes if batched else [network], forms):
+            layers = (True, False) if single and len(arguments) > 1 else (True,)
+            for layered, double in product(layers, (True,) if arrays else (True, False)):
+                form = Form(arguments, batched, layered, arrays)
+                yield replace(tried, takes_state=form.takes_state), form, double
 
 
-def _described(value: object) -> str:
-    if isinstance(value, tuple | list):
-        return f"{type(value).__name__} of {', '.join(map(_described, value)) or 'nothing'}"
-    return type(value).__name__
-
-
-def reference_in(
-    reference: nn.RNNBase | nn.RNNCellBase, dtype: torch.dtype, network: Network
+def _prepared(
+    candidate: Callable[..., Any],
+    reference: Reference,
+    network: Network,
+    form: Form,
+    double: bool,
+    parameters: Parameters | None,
 ) -> Run:
+    """Make a run of a fresh copy, if the candidate is a module, and of itself otherwise."""
+    weight = named_weights(reference)[_first(reference)]
+    device, notes, function = weight.device, [], candidate
+    if isinstance(candidate, nn.Module):
+        device = next((p.device for p in candidate.parameters()), device)
+        try:
+            function = copy.deepcopy(candidate)
+            function = function.double() if double else function
+        except Exception as error:  # whatever somebody holds in a module
+            function = candidate
+            notes.append(f"It cannot be copied, and ran itself: {one_line(error)}")
+        if parameters is not None:
+            if function is candidate:
+                raise ValueError(
+                    "parameters should be given only for a module that can be copied, got one "
+                    f"that cannot: {notes[0]}"
+                )
+            theirs = dict(zip(named_weights(reference), tensors_of(network.layers), strict=True))
+            untouched = fill(function, translated(parameters, theirs))
+            if untouched:
+                notes.append(f"Of its parameters these are its own: {', '.join(untouched)}.")
+    dtype = torch.float64 if double else weight.dtype
+    copied = function is not candidate
+    return Run(function, form, network, dtype, device, notes=notes, copied=copied)
+
+
+def reference_in(reference: Reference, dtype: torch.dtype, network: Network) -> Run:
     """Give a function that runs a copy of the reference on a probe, always with states."""
-    module = copy.deepcopy(reference).to(dtype).eval()
+    device = named_weights(reference)[_first(reference)].device
+    module = plain(reference, network.layers, dtype, device)
+
+    def call(x: Tensor, hx: Any) -> Any:
+        with quiet():
+            return as_cell(x, hx) if network.cell else module(x, hx)
 
     def as_cell(x: Tensor, hx: Any) -> Any:
         single = network.mode != "LSTM"
@@ -217,73 +327,30 @@ def reference_in(
         _, last = module(x[:, None] if module.batch_first else x[None], given)
         return last[0] if single else tuple(part[0] for part in last)
 
-    looped = network.cell and isinstance(reference, nn.RNNBase)
-    with_states = replace(network, takes_state=True)
-    device = _first_weight(reference).device
-    return _calling(as_cell if looped else module, with_states, dtype, device, [])
+    form = Form((("x", ""), ("hx", "")))
+    return Run(call, form, network, dtype, device, parameters=list(module.parameters()))
 
 
-def _first_weight(reference: nn.RNNBase | nn.RNNCellBase) -> Tensor:
-    weight = reference.weight_ih_l0 if isinstance(reference, nn.RNNBase) else reference.weight_ih
-    assert isinstance(weight, Tensor)
-    return weight
-
-
-def _parameters(reference: nn.RNNBase | nn.RNNCellBase) -> list[list[Weights[Any]]]:
-    return weights_of(reference, lambda parameter: parameter.detach().cpu().double().numpy())
+def _first(reference: Reference) -> str:
+    return "weight_ih_l0" if isinstance(reference, nn.RNNBase) else "weight_ih"
 
 
 def _own_parameters(
-    candidate: Callable[..., Any], reference: nn.RNNBase | nn.RNNCellBase
+    candidate: Callable[..., Any], reference: Reference
 ) -> list[list[Weights[Any]]] | None:
     """Give the parameters of a candidate that names them as PyTorch does, if they are others."""
     if not isinstance(candidate, nn.Module):
         return None
-    theirs, ours = dict(candidate.named_parameters()), dict(reference.named_parameters())
+    theirs, ours = dict(candidate.named_parameters()), named_weights(reference)
     if {n: p.shape for n, p in theirs.items()} != {n: p.shape for n, p in ours.items()}:
         return None
-    if all(torch.equal(theirs[name], ours[name]) for name in ours):
+    if all(torch.equal(theirs[name].to(ours[name]), ours[name]) for name in ours):
         return None
-    other = copy.deepcopy(reference)
-    other.load_state_dict(theirs)
-    return _parameters(other)
-
-
-def _takes_state(candidate: Callable[..., Any], cell: bool) -> bool:
-    called = candidate.forward if isinstance(candidate, nn.Module) else candidate
-    try:
-        signature = inspect.signature(called)
-    except (TypeError, ValueError):  # of something built in
-        return True
-    for arguments in (2,) if cell else (2, 1):
-        try:
-            signature.bind(*range(arguments))
-        except TypeError:
-            continue
-        return arguments == 2
-    wanted = "(x_t, state)" if cell else "(x, hx) or (x)"
-    raise TypeError(f"candidate should take {wanted}, got a signature {signature}")
-
-
-def check_reference(reference: object, cell: bool) -> None:
-    if not isinstance(reference, nn.RNNBase | nn.RNNCellBase):
-        raise TypeError(
-            "reference should be a recurrent module or cell of torch.nn, got "
-            f"{type(reference).__name__}"
-        )
-    for name, parameter in reference.named_parameters():
-        if parameter.dtype not in (torch.float32, torch.float64):
-            raise ValueError(
-                f"reference should have parameters of float32 or float64, got {parameter.dtype} "
-                f"as {name}"
-            )
-    several = isinstance(reference, nn.RNNBase) and (
-        reference.num_layers > 1 or reference.bidirectional
-    )
-    if cell and several:
-        raise ValueError(
-            f"cell should be False for more than one layer or direction, got {reference}"
-        )
+    values = iter([theirs[name].detach().cpu().double().numpy().copy() for name in ours])
+    return [
+        [Weights(*[None if part is None else next(values) for part in group]) for group in groups]
+        for groups in parameters_of(reference)
+    ]
 
 
 # Comparing.
@@ -307,8 +374,15 @@ def gap_between(results: Results, wanted: Results) -> float:
 def _gap_of(values: Values, wanted: Values) -> float:
     if values.shape != wanted.shape:
         return float("inf")
-    gap = float(np.abs(values - wanted).max())
+    if np.array_equal(values, wanted, equal_nan=True):
+        return 0.0
+    gap = float(_apart(values, wanted).max())
     return float("inf") if np.isnan(gap) else gap
+
+
+@np.errstate(invalid="ignore", over="ignore")  # infinity minus infinity is no number
+def _apart(values: Values, wanted: Values) -> Values:
+    return np.where(values == wanted, 0.0, np.abs(values - wanted))
 
 
 def off(results: Results, wanted: Results) -> float:
@@ -319,20 +393,24 @@ def off(results: Results, wanted: Results) -> float:
 
 def is_single(values: Values) -> bool:
     """Tell whether every number is one of float32."""
-    return np.array_equal(values, values.astype(np.float32))
+    with np.errstate(over="ignore"):
+        return np.array_equal(values, values.astype(np.float32), equal_nan=True)
 
 
-def rounding_of_single(
-    reference: nn.RNNBase | nn.RNNCellBase, network: Network, cases: Sequence[Case]
-) -> float:
+def rounding_of_single(reference: Reference, network: Network, cases: Sequence[Case]) -> float:
     """Give a multiple of what the reference itself loses in float32."""
     run = reference_in(reference, torch.float32, network)
     return max(_SINGLE, *(16 * off(case.expected, run(case.probe)) for case in cases))
 
 
 def check_deterministic(again: Results, results: Results) -> None:
+    if again.keys() != results.keys():
+        raise TypeError(
+            "candidate should return the same results at each call, got "
+            f"{', '.join(results)} and then {', '.join(again)}"
+        )
     gap = gap_between(again, results)
-    if gap > 0 and not any(np.isnan(values).any() for values in results.values()):
+    if gap > 0:
         raise ValueError(
             "candidate should return the same for the same input, got two results that differ by "
             f"up to {gap:.2g}: is dropout on (candidate.eval() turns it off), or does a state stay "
@@ -340,16 +418,77 @@ def check_deterministic(again: Results, results: Results) -> None:
         )
 
 
+_SCALES = (10, 100, 1000)
+
+
+def out_of_range(run: Run, reference: Reference, seed: int, single: bool) -> tuple[float, str, str]:
+    """Try larger numbers than the search does, so that what clips them shows.
+
+    Gives the difference with the first that are off, 0 if none is; a clue to it; and a note of what
+    was tried.
+    """
+    network = run.network
+    drawn = Probe.draw(network, seed + 2, zero=not network.takes_state)
+    larger = [("x", drawn.times(scale, "x")) for scale in _SCALES]
+    if network.takes_state:
+        larger += [("states", drawn.times(scale, "states")) for scale in _SCALES]
+    elif network.mode == "LSTM":  # whose cell state may grow by 1 in a time step
+        larger.append((f"x of {_LONG} time steps", drawn.times(10, "x").prolonged(network, _LONG)))
+    truth, coarse = (reference_in(reference, t, network) for t in (torch.float64, torch.float32))
+    tried: dict[str, str] = {}
+    for what, probe in larger:
+        parts = probe.states if what == "states" else (probe.x,)
+        what += f" up to {max(float(np.abs(part).max()) for part in parts):.0f}"
+        try:
+            with np.errstate(all="ignore"):  # where a sigmoid in NumPy overflows on the right way
+                got = run(probe)
+        except RuntimeError as error:
+            if "time steps" in what:  # it may count on its L
+                tried[what] = f"not {what}"
+                continue
+            return float("inf"), f"With smaller numbers it is right; with {what}, {error}.", ""
+        whole = truth(probe)
+        right, nearby, rounded = (
+            {name: results[name] for name in got}
+            for results in (
+                whole,
+                truth(probe.nearby(_SINGLE if single else 1e-14)),
+                coarse(probe) if single else whole,
+            )
+        )
+        rounding = 16 * max(_off_by_name(nearby, right), _off_by_name(rounded, right))
+        if not _off_by_name(got, right) <= max(rounding, _SINGLE if single else 1e-10):
+            gap = gap_between(got, right)
+            clue = (
+                f"With smaller numbers it is right; with {what} it is off by up to {gap:.2g}. Is "
+                "something clipped, or does something overflow?"
+            )
+            return gap, clue, ""
+        tried[what.partition(" up ")[0]] = what
+    return 0.0, "", f"The largest numbers tried: {', '.join(tried.values())}."
+
+
+def _off_by_name(results: Results, wanted: Results) -> float:
+    """Give the largest difference, relative to the numbers of the same result."""
+    return max(off({name: results[name]}, {name: wanted[name]}) for name in wanted)
+
+
 def clues(network: Network, cases: Sequence[Case], allowed: float) -> Iterator[str]:
     """Say where the results differ and where they do not."""
     results, wanted = cases[0].measured, cases[0].expected
-    if not all(np.isfinite(values).all() for values in results.values()):
-        yield "Some numbers are infinite or not numbers."
+    places = [
+        f"{np.count_nonzero(~np.isfinite(values))} of {values.size} in {name}"
+        + _steps_of(~np.isfinite(values), network, name)
+        for name, values in results.items()
+        if not np.isfinite(values).all()
+    ]
+    if places:
+        yield f"Some numbers are infinite or not numbers: {'; '.join(places)}."
     for name in results if len(results) > 1 else ():
         gap = _gap_of(results[name], wanted[name])
         yield f"{name} {'is right' if gap <= allowed else f'is off by up to {gap:.2g}'}."
     if "output" in results:
-        apart = np.abs(results["output"] - wanted["output"])
+        apart = _apart(results["output"], wanted["output"])
         if network.batch_first:
             apart = apart.swapaxes(0, 1)
         wrong = ~(apart.max(axis=(1, 2)) <= allowed)  # (L,), true where it is no number
@@ -362,3 +501,10 @@ def clues(network: Network, cases: Sequence[Case], allowed: float) -> Iterator[s
     from_zero = cases[1]  # the last two are fresh
     if network.takes_state and off(from_zero.measured, from_zero.expected) <= allowed:
         yield "From states of zero everything is right."
+
+
+def _steps_of(where: Any, network: Network, name: str) -> str:
+    if name != "output":
+        return ""
+    steps = where.any(axis=(0, 2) if network.batch_first else (1, 2))
+    return f" (time steps {', '.join(str(t + 1) for t in np.flatnonzero(steps))})"

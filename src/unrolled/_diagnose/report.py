@@ -66,9 +66,10 @@ class Diagnosis:
 
     Attributes
     ----------
-    verdict : {"equal", "rounding", "explained", "unexplained"}
+    verdict : {"equal", "rounding", "gradients", "explained", "unexplained"}
         Equal up to the rounding of the dtype; up to that of float32 although the candidate was
-        given float64; different, as known mistakes are; or different in another way.
+        given float64; equal in their results and not in their gradients; different, as known
+        mistakes are; or different in another way.
     candidate, reference : str
         What was compared.
     compared : tuple of str
@@ -90,6 +91,8 @@ class Diagnosis:
     invisible : tuple of str
         Known mistakes that the comparison could not see, because with these parameters they change
         nothing.
+    gradients : tuple of str
+        Which gradients are equal, which are not, and which were not compared; empty if none was.
     notes : tuple of str
         What else is worth knowing.
 
@@ -114,6 +117,7 @@ class Diagnosis:
     clues: tuple[str, ...] = ()
     invisible: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    gradients: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,11 +140,17 @@ class Diagnosis:
             f"compared   {', '.join(self.compared)} in {dtype}, {sizes}",
             f"verdict    {self._sentence()}",
         ]
+        if not self.gradients:
+            lines.insert(3, "           not compared: gradients")
         for explanation in self.explanations:
             lines += ["", str(explanation)]
         several = ", ".join(self.invisible)
         hidden = [f"With these parameters nothing would show of: {several}."] * bool(several)
-        for title, entries in (("clues", self.clues), ("notes", (*self.notes, *hidden))):
+        for title, entries in (
+            ("gradients", self.gradients),
+            ("clues", self.clues),
+            ("notes", (*self.notes, *hidden)),
+        ):
             if entries:
                 lines += ["", title]
             for entry in entries:
@@ -156,6 +166,8 @@ class Diagnosis:
             return f"equal, up to {self.difference:.2g}"
         if self.verdict == "rounding":
             return f"equal up to the rounding of float32: off by up to {self.difference:.2g}"
+        if self.verdict == "gradients":
+            return f"equal results, up to {self.difference:.2g}; the gradients differ"
         if self.verdict == "unexplained":
             return f"off by up to {self.difference:.2g}; no known mistake, nor two, explain it"
         count = len(self.explanations)
