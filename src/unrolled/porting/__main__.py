@@ -289,9 +289,7 @@ def _nonlinearity(options: argparse.Namespace, read: _Read) -> tuple[str | None,
         return known, []
     silent = f"{options.source} does not say the nonlinearity"
     if options.target.suffix.lower() == ".onnx":
-        return "tanh", [
-            f"{silent}: tanh is the default of torch.nn.RNN, --nonlinearity relu is not"
-        ]
+        return "tanh", [f"{silent}: tanh is torch.nn.RNN's default, --nonlinearity sets another"]
     return None, [f"{silent}: give the module the one with which it was trained"]
 
 

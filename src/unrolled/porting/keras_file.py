@@ -332,9 +332,9 @@ def _sources(node: Any) -> Iterator[str]:
 def _with_config(layer: _Layer, configs: Sequence[_Config]) -> _Layer:
     """Find how a layer was set: by its name, or if it has none or shares it, by its path."""
     path = tuple(part for part in layer.path.split("/") if part not in _CONTAINERS)
-    found = [each for each in configs if layer.named and each.name == layer.name]
-    if len(found) != 1:
-        found = [each for each in configs if each.path == path]
+    found = [each for each in configs if not layer.named or each.name == layer.name]
+    if not layer.named or len(found) > 1:
+        found = [each for each in found if each.path == path]
     if len(found) != 1:
         refused = layer.refused or "should be in the configuration of the model, but is not"
         return layer._replace(refused=refused)

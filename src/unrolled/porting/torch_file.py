@@ -295,12 +295,11 @@ def update(
         raise ValueError(
             f"--dtype should be that of the module in {path}, {' and '.join(dtypes)}, got {dtype}"
         )
-    inside = {id(value) for value in old.values()}
     shared = {value.untyped_storage().data_ptr() for value in old.values()}
     others = [
         (name, value, value.detach().clone())
-        for name, value in _tensors(checkpoint.contents)
-        if id(value) not in inside and value.untyped_storage().data_ptr() in shared
+        for name, value in _others(checkpoint.contents, place)
+        if value.untyped_storage().data_ptr() in shared
     ]
     with torch.no_grad():
         for name, value in old.items():
@@ -373,8 +372,9 @@ def holds_only(checkpoint: Checkpoint, prefix: str) -> bool:
         Whether nothing else would be lost with it.
     """
     found = [_NAME.fullmatch(str(name)) for name in checkpoint.contents]
-    return all(m is not None and m["front"] == prefix and not m["rest"] for m in found) and not (
-        checkpoint.metadata and set(checkpoint.metadata) - {"format"}
+    more = set(checkpoint.metadata or ()) - {"format"}
+    return not more and all(
+        m is not None and m["front"] == prefix and m["place"] and not m["rest"] for m in found
     )
 
 
@@ -478,12 +478,14 @@ def _parts(
             yield from _parts(value, (*keys, str(key)), seen)
 
 
-def _tensors(contents: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """Walk through all tensors, those in lists, too."""
+def _others(contents: Mapping[Any, Any], place: _Place) -> Iterator[tuple[str, Any]]:
+    """Walk through all tensors that are not the module's, those in lists, too."""
     import torch
 
     for keys, part in _parts(contents, (), set()):
         for key, value in part.items():
+            if part is place.mapping and str(key).startswith(place.front):
+                continue
             for item in value if isinstance(value, list | tuple) else [value]:
                 if isinstance(item, torch.Tensor):
                     yield ".".join((*keys, str(key))), item
