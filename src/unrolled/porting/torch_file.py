@@ -496,20 +496,20 @@ def _places(contents: Mapping[Any, Any], keys: tuple[str, ...], seen: set[int]) 
     for path, part in _parts(contents, keys, seen):
         names = [name for name in part if isinstance(name, str)]
         wrapped = ""
-        while more := [w for w in _WRAPPERS if all(n.startswith(wrapped + w) for n in names)]:
-            if not names:
-                break
+        while more := [w for w in _WRAPPERS if _all_begin(names, wrapped + w)]:
             wrapped += more[0]
         found = [_NAME.fullmatch(name) for name in names]
         first = ("weight_ih", parameter_name("weight_ih", 0))
         for front in dict.fromkeys(m["front"] for m in found if m and m["of"] in first):
             outside = "".join(f"{key}." for key in path)
             known = "".join(f"{key}." for key in path if key not in _INSIDE)
-            ways = [outside + front, known + front]
-            if front.startswith(wrapped):
-                bare = front.removeprefix(wrapped)
-                ways += [outside + bare, known + bare]
-            yield _Place(part, front, outside + front, tuple(ways))
+            bare = front.removeprefix(wrapped)
+            ways = (outside + front, known + front, outside + bare, known + bare)
+            yield _Place(part, front, outside + front, ways)
+
+
+def _all_begin(names: Sequence[str], front: str) -> bool:
+    return bool(names) and all(name.startswith(front) for name in names)
 
 
 def _parameters(
