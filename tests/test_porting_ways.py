@@ -478,6 +478,13 @@ def test_tied_tensors(capsys: Capture) -> None:
     )
 
 
+def test_tensors_that_cannot_be_written(capsys: Capture) -> None:
+    state = nn.LSTM(I, H).state_dict()
+    torch.save(state, "new.pt")
+    torch.save({**state, "bias_hh_l0": torch.ones(1).expand(4 * H)}, "old.pt")
+    assert "old.pt is there and is not replaced, " in fails(capsys, "LSTM new.pt old.pt")
+
+
 def test_devices_are_said(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save({"lstm": nn.LSTM(I, H).state_dict(), "epoch": 1}, "big.pt")
     load = torch.load

@@ -314,7 +314,7 @@ def _checkpoint(
             if not holds_only(there, prefix) or same_form(there.contents, tensors):
                 notes = update(there, prefix, state, dtype, asked=options.dtype is not None)
                 return there.to_bytes(), notes
-        except ValueError as error:
+        except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{target} is there and is not replaced, because it may hold more: {error}; name "
                 "another target, or remove it"

@@ -11,7 +11,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -107,10 +107,10 @@ class Checkpoint(NamedTuple):
         ValueError
             If it is no checkpoint.
         """
-        data = path.read_bytes()
         if path.suffix.lower() == SAFE:
-            return cls(path, *_load_safe(path, data), [])
-        contents, devices = _load_torch(path, data)
+            return cls(path, *_load_safe(path, path.read_bytes()), [])
+        with path.open("rb") as file:
+            contents, devices = _load_torch(path, file)
         if not isinstance(contents, Mapping):
             raise ValueError(f"{_refused(path)}, got {type(contents).__name__}")
         return cls(path, contents, None, devices)
@@ -426,10 +426,10 @@ def _load_safe(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, str] 
         raise ValueError(f"{path} should be a .safetensors file: {error}") from None
 
 
-def _load_torch(path: Path, data: bytes) -> tuple[Any, list[str]]:
+def _load_torch(path: Path, file: BinaryIO) -> tuple[Any, list[str]]:
     import torch
 
-    if damaged := _damaged(data):
+    if damaged := _damaged(file):
         raise ValueError(f"{path} should be as it was written, but {damaged[0]!r} in it is damaged")
     devices = set()
 
@@ -439,7 +439,7 @@ def _load_torch(path: Path, data: bytes) -> tuple[Any, list[str]]:
 
     try:
         with warnings.catch_warnings(action="ignore"):  # about files that are refused anyway
-            saved = torch.load(io.BytesIO(data), map_location=to_cpu, weights_only=True)
+            saved = torch.load(file, map_location=to_cpu, weights_only=True)
     except Exception as error:  # whatever a reader makes of bytes that are something else
         # PyTorch's own message advises to load anything.
         found = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
@@ -450,19 +450,22 @@ def _load_torch(path: Path, data: bytes) -> tuple[Any, list[str]]:
     return saved, sorted(devices - {"cpu"})
 
 
-def _damaged(data: bytes) -> list[str]:
+def _damaged(file: BinaryIO) -> list[str]:
     """Name the members of a zip archive with a wrong checksum; PyTorch does not look at it."""
     wrong = []
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             for member in members:
                 try:
-                    archive.read(member)
+                    with archive.open(member) as part:
+                        while part.read(1 << 20):
+                            pass
                 except zipfile.BadZipFile:
                     wrong.append(member.filename)
     except Exception:  # no archive, or one that PyTorch will refuse
-        return []
+        wrong, members = [], []
+    file.seek(0)
     # Where all are wrong, somebody told torch.serialization.set_crc32_options to leave them out.
     return wrong if len(wrong) < len(members) else []
 
