@@ -286,7 +286,7 @@ def test_a_damaged_archive(capsys: Capture) -> None:
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
 def test_dtypes(name: str, capsys: Capture) -> None:
     dtype = getattr(torch, name)
-    gru = nn.GRU(I, H).to(dtype)
+    gru = nn.GRU(I, H, dtype=dtype)  # drawn in this dtype
     torch.save(gru.state_dict(), "a.pt")
     works(capsys, "GRU a.pt same.pt")
     same("same.pt", state_of(gru))
