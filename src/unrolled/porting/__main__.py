@@ -267,10 +267,10 @@ def _dtype(options: argparse.Namespace, read: _Read) -> tuple[str, list[str]]:
     notes = []
     if [dtype] != read.dtypes:
         notes.append(f"converted from {' and '.join(read.dtypes)} to {dtype}{why}")
-    if options.target.suffix.lower() == ".onnx" and dtype != "float32":
+    if options.target.suffix.lower() == ".onnx" and dtype == "float64":
         notes.append(
-            f"the operators of ONNX take {dtype}, but ONNX Runtime has them on a CPU in float32 "
-            "alone: --dtype float32 converts"
+            "ONNX has these operators in float64, but ONNX Runtime does not run them on a CPU; "
+            "--dtype float32 converts"
         )
     return dtype, notes
 
