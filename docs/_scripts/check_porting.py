@@ -5,18 +5,21 @@
 
 One line for each case: random weights go from PyTorch to the library and from the library to
 PyTorch, in one and two layers, one and two directions; both sides run on sequences of unequal
-length, from random states, and the largest difference of all outputs and final states counts. The
-exit status is 1 if one is too large.
+length, from random states, and the largest difference of all outputs and final states counts. Files
+that Keras saves and models that PyTorch exports are read, too. The exit status is 1 if a difference
+is too large.
 """
 
 import contextlib
 import io
 import itertools
+import logging
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +44,7 @@ from unrolled.porting import LAYOUTS, from_layout, to_layout
 from unrolled.porting.__main__ import main as command_line
 from unrolled.porting.onnx_file import onnx_bytes
 
+logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns that its older format is older
 jax.config.update("jax_enable_x64", True)
 torch.manual_seed(0)
 
@@ -117,22 +121,28 @@ def stacked(case: Case, run: Step) -> Results:
     return Results(x, [np.stack(parts) for parts in zip(*states, strict=True)])
 
 
-def in_keras(case: Case, layers: Layers, **options: Any) -> Results:
+def keras_layer(
+    case: Case, number: int, directions: list[dict[str, NDArray[Any]]], **options: Any
+) -> Any:
+    """Make a layer of Keras with these weights."""
     name = {"RNN": "SimpleRNN"}.get(case.kind, case.kind)
     if case.kind == "RNN":
         options["activation"] = case.nonlinearity
+    layer = getattr(keras.layers, name)(H_out, return_sequences=True, **options)
+    if case.D == 2:
+        layer = keras.layers.Bidirectional(layer, merge_mode="concat")
+    layer.build((N, L, case.D * H_out if number else H_in))
+    assert [w.shape for w in layer.get_weights()] == [
+        a.shape for arrays in directions for a in arrays.values()
+    ]
+    layer.set_weights([array for arrays in directions for array in arrays.values()])
+    return layer
+
+
+def in_keras(case: Case, layers: Layers, **options: Any) -> Results:
     x, states = case.x, []
     for number, directions in enumerate(layers):
-        layer = getattr(keras.layers, name)(
-            H_out, return_sequences=True, return_state=True, **options
-        )
-        if case.D == 2:
-            layer = keras.layers.Bidirectional(layer, merge_mode="concat")
-        layer.build(x.shape)
-        assert [w.shape for w in layer.get_weights()] == [
-            a.shape for arrays in directions for a in arrays.values()
-        ]
-        layer.set_weights([array for arrays in directions for array in arrays.values()])
+        layer = keras_layer(case, number, directions, return_state=True, **options)
         initial = [
             torch.from_numpy(state) for d in range(case.D) for state in case.initial(number, d)
         ]
@@ -267,13 +277,15 @@ def difference(ours: Results, theirs: Results) -> float:
     return max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
-def through_files(case: Case, source: str, content: bytes, target: str) -> bytes:
+def through_files(case: Case, source: str, content: bytes, target: str, *options: str) -> bytes:
     """Convert a file on the command line."""
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
         folder = Path(name)
         (folder / source).write_bytes(content)
         arguments = [case.kind, str(folder / source), str(folder / target)]
-        if command_line([*arguments, "--nonlinearity", case.nonlinearity]) != 0:
+        if target.endswith(".onnx") and case.kind == "RNN":
+            arguments += ["--nonlinearity", case.nonlinearity]
+        if command_line([*arguments, *options]) != 0:
             sys.exit(f"{source} did not become {target}")
         return (folder / target).read_bytes()
 
@@ -299,8 +311,8 @@ def from_torch(case: Case) -> float:
     return difference(in_torch(case, module), theirs)
 
 
-def to_torch(case: Case) -> float:
-    """Send weights that the library has run to PyTorch."""
+def drawn(case: Case) -> Layers:
+    """Draw weights that the library will have before PyTorch has them."""
     module = case.module()
     state = {k: p * (not k.startswith("bias")) for k, p in module.state_dict().items()}
     layers = to_layout(case.layout, case.kind, state)  # for the shapes
@@ -308,6 +320,12 @@ def to_torch(case: Case) -> float:
         for arrays in directions:
             for name, array in arrays.items():
                 arrays[name] = RNG.uniform(-BOUND, BOUND, array.shape).astype(array.dtype)
+    return layers
+
+
+def to_torch(case: Case) -> float:
+    """Send weights that the library has run to PyTorch."""
+    module, layers = case.module(), drawn(case)
     if case.layout == "onnx":
         model = onnx_bytes(case.kind, layers, case.nonlinearity)
         theirs = in_onnx(case, model)
@@ -318,6 +336,23 @@ def to_torch(case: Case) -> float:
         ported = from_layout(case.layout, case.kind, layers)
         module.load_state_dict({name: torch.from_numpy(array) for name, array in ported.items()})
     return difference(in_torch(case, module), theirs)
+
+
+def saved(case: Case, name: str) -> float:
+    """Read the file that Keras writes for a model."""
+    layers = [keras_layer(case, *numbered) for numbered in enumerate(drawn(case))]
+    model = keras.Sequential([keras.Input((L, H_in)), *layers])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        (model.save_weights if name.endswith(".weights.h5") else model.save)(path)
+        content = path.read_bytes()
+    named = [part for layer in layers for part in ("--layer", layer.name)]
+    state = io.BytesIO(through_files(case, name, content, "a.pt", *named))
+    module = case.module()
+    module.load_state_dict(torch.load(state, weights_only=True))
+    with torch.no_grad():
+        theirs, ours = model(torch.from_numpy(case.x)), module(torch.from_numpy(case.x))[0]
+    return float((theirs - ours).abs().max())
 
 
 def exported(case: Case) -> float:
@@ -385,9 +420,13 @@ def main(wanted: str = "") -> int:
     for layout in LIBRARIES:
         for kind in LAYOUTS[layout] if layout.startswith(wanted) else ():
             for case in cases(layout, kind):
+                ways: dict[str, Callable[[Case], float]]
                 ways = {"from torch": from_torch, "to torch": to_torch}
                 if layout == "onnx":
                     ways["exported"] = exported
+                if layout == "keras":
+                    files = ("a.keras", "a.weights.h5", "a.h5")
+                    ways |= {file[1:]: partial(saved, name=file) for file in files}
                 for way, port in ways.items():
                     found = port(case)
                     right.append(report(case, way, found, found < TOLERANCE[layout in SINGLE]))

@@ -1,42 +1,67 @@
 """Convert the weights of a recurrent module from file to file.
 
-A name says what a file is: .pt or .pth a state dict of PyTorch; .npz arrays of NumPy, laid out as
---layout says, with the layer and the direction at the end of each name as in PyTorch (kernel_l0,
-kernel_l0_reverse); .onnx a model (this needs the package onnx). An .npz file also has the
+A name says what a file is: .pt, .pth, .ckpt, .bin, .tar a checkpoint of PyTorch, a state dict or
+one with a state dict in it; .safetensors likewise (this needs the package safetensors); .npz
+arrays of NumPy, laid out as --layout says, with the layer and the direction at the end of each name
+as in PyTorch (kernel_l0, kernel_l0_reverse); .onnx a model (this needs the package onnx); .keras,
+.weights.h5 and .h5 are read, not written (this needs the package h5py). An .npz file also has the
 arguments that the other library has to be given, such as reset_after, by their names.
+
+A checkpoint that is there and has such a module is updated: all else in it stays.
 """
 
 import argparse
-import io
-import pickle
+import os
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unrolled.files import write_whole
 from unrolled.porting import LAYOUTS, from_layout, to_layout
+from unrolled.porting.keras_file import KERAS, read_keras
+from unrolled.porting.npz_file import npz_bytes, read_npz
 from unrolled.porting.onnx_file import onnx_bytes, read_onnx
-from unrolled.shapes import parameter_name, parse_parameter_name
+from unrolled.porting.torch_file import (
+    SAFE,
+    TORCH,
+    Checkpoint,
+    checkpoint_bytes,
+    holds_only,
+    read_torch,
+    same_form,
+    to_tensors,
+    update,
+)
+from unrolled.shapes import parameter_name
 
 __all__ = ["main"]
 
-_TORCH = (".pt", ".pth")
-_SUFFIXES = (*_TORCH, ".npz", ".onnx")
+_NAMED = (*TORCH, SAFE)  # files with PyTorch's names
+_TARGETS = (*_NAMED, ".npz", ".onnx")
+_SOURCES = (*_TARGETS, *KERAS)
+_DTYPES = ("float16", "bfloat16", "float32", "float64")
+_LONGEST = 1000  # characters: a large model has many names
 _FAILURES = (  # what reading, converting and writing raise for a bad file
     ImportError,
     OSError,
-    EOFError,
+    MemoryError,
     RuntimeError,
     TypeError,
     ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
 )
+
+
+class _Read(NamedTuple):
+    """What a file holds."""
+
+    state: dict[str, NDArray[Any]]
+    dtypes: list[str]
+    nonlinearity: str | None  # None if the file does not say it
+    notes: list[str]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,148 +75,267 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 1 if nothing was written. Arguments that make no sense end in ``SystemExit(2)``.
+        0, or 1 if nothing was written or nobody could be told, or 130 after an interrupt.
+        Arguments that make no sense end in ``SystemExit(2)``.
 
     Examples
     --------
     >>> main(["GRU", "missing.pt", "gru.npz"])
     1
     """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _check_options(parser, options)
+    try:
+        try:
+            read = _read(options)
+        except (*_FAILURES, KeyboardInterrupt):
+            raise
+        except Exception as error:  # in what a damaged file says of itself
+            what = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{options.source} is not understood, {what}") from None
+        done = _write(options, read)
+    except KeyboardInterrupt:
+        return 130  # as a shell reports it
+    except _FAILURES as error:
+        said = f"error: {str(error) or type(error).__name__}"
+        _say(sys.stderr, said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ...")
+        return 1
+    try:
+        for line in done:
+            _say(sys.stdout, line)
+    except OSError as error:
+        _say(sys.stderr, f"error: {options.target} is written, but standard output fails: {error}")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m unrolled.porting",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kind", choices=["RNN", "GRU", "LSTM"], help="which module it is")
-    parser.add_argument("source", type=_path, help="file to read: .pt, .pth, .npz or .onnx")
-    parser.add_argument("target", type=_path, help="file to write, likewise; it is replaced")
+    parser.add_argument("source", type=_path(_SOURCES), help=f"file to read: {', '.join(_SOURCES)}")
+    parser.add_argument(
+        "target",
+        type=_path(_TARGETS),
+        help=f"file to write: {', '.join(_TARGETS)}; a checkpoint that is there is updated, "
+        "another file is replaced",
+    )
     parser.add_argument(
         "--layout",
         choices=list(LAYOUTS),
-        default="torch",
         metavar="LAYOUT",
-        help=f"how the arrays of an .npz file are laid out: {', '.join(LAYOUTS)} "
-        "(default: %(default)s)",
+        help=f"how the arrays of an .npz file are laid out: {', '.join(LAYOUTS)} (default: torch)",
     )
     parser.add_argument(
         "--prefix",
-        default="",
-        help="what stands before the names in a .pt file, such as encoder.rnn.; other names are "
+        help="what stands before the names in a checkpoint, such as encoder.rnn.; other names are "
         "left alone",
+    )
+    parser.add_argument(
+        "--layer",
+        action="append",
+        metavar="NAME",
+        help="a layer in a file of Keras, once for each layer of a stack, the first one first",
     )
     parser.add_argument(
         "--nonlinearity",
         choices=["tanh", "relu"],
-        default="tanh",
-        help="of an RNN, for an .onnx file (default: %(default)s)",
+        help="of an RNN, for an .onnx file (default: what the file says, otherwise tanh)",
     )
-    options = parser.parse_args(arguments)
-    try:
-        state, nonlinearity = _read(options)
-        done = _write(options, state, nonlinearity)
-    except _FAILURES as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    sys.stdout.write(done)
-    return 0
+    parser.add_argument(
+        "--dtype", choices=_DTYPES, help="dtype to write (default: that of the file that is read)"
+    )
+    return parser
 
 
-def _path(name: str) -> Path:
-    path = Path(name)
-    if path.suffix not in _SUFFIXES:
-        raise argparse.ArgumentTypeError(f"should end in one of {_SUFFIXES}, got {name!r}")
+def _path(suffixes: Sequence[str]) -> Any:
+    def path(name: str) -> Path:
+        if Path(name).suffix.lower() not in suffixes:
+            raise argparse.ArgumentTypeError(f"should end in one of {suffixes}, got {name!r}")
+        return Path(name)
+
     return path
 
 
-def _read(options: argparse.Namespace) -> tuple[dict[str, NDArray[Any]], str]:
-    """Give the parameters under PyTorch's names, and the nonlinearity."""
+def _check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse options that would have no effect."""
+    suffixes = {path.suffix.lower() for path in (options.source, options.target)}
+    onnx = options.target.suffix.lower() == ".onnx"
+    uses = {
+        "layout": (".npz" in suffixes, "for an .npz file"),
+        "prefix": (bool(suffixes & {*_NAMED}), f"for one of {', '.join(_NAMED)}"),
+        "layer": (bool(suffixes & {*KERAS}), f"for one of {', '.join(KERAS)}"),
+        "nonlinearity": (onnx and options.kind == "RNN", "for an RNN that becomes an .onnx file"),
+    }
+    for name, (used, where) in uses.items():
+        if getattr(options, name) is not None and not used:
+            parser.error(f"--{name} should be given only {where}")
+    if options.dtype == "bfloat16" and not {options.target.suffix.lower()} & {*_NAMED}:
+        parser.error(f"--dtype should be one that {options.target.suffix} has, got bfloat16")
+
+
+def _read(options: argparse.Namespace) -> _Read:
+    """Give the parameters under PyTorch's names."""
     kind, source = options.kind, options.source
-    if source.suffix in _TORCH:
-        state = _read_torch(source, options.prefix)
-        to_layout("torch", kind, state)  # for its checks
-        return state, options.nonlinearity
-    if source.suffix == ".npz":
-        layers, settings = _read_npz(source)
-        return from_layout(options.layout, kind, layers, **settings), options.nonlinearity
-    found = read_onnx(source.read_bytes())
-    if found.kind != kind:
-        raise ValueError(f"kind should be {found.kind}, as in {source}, got {kind}")
-    return from_layout("onnx", kind, found.layers, **found.settings), found.nonlinearity
+    suffix = source.suffix.lower()
+    nonlinearity: str | None = None
+    notes: list[str] = []
+    if suffix in _NAMED:
+        state, dtypes, notes = read_torch(source, options.prefix or "")
+        state = _of_one_dtype(options, state)
+        state = from_layout("torch", kind, to_layout("torch", kind, state))  # for its checks
+        return _Read(state, dtypes, None, notes)
+    layout: str = {".npz": options.layout or "torch", ".onnx": "onnx"}.get(suffix, "keras")
+    settings: Mapping[str, Any]
+    if suffix == ".npz":
+        layers, settings, notes = read_npz(source, layout, kind)
+    elif suffix == ".onnx":
+        found = read_onnx(source.read_bytes())
+        if found.kind != kind:
+            raise ValueError(f"kind should be {found.kind}, as in {source}, got {kind}")
+        layers, settings, nonlinearity = found.layers, found.settings, found.nonlinearity
+    else:
+        layers, settings, nonlinearity, notes = read_keras(source, kind, options.layer or ())
+    dtypes = sorted({str(a.dtype) for dirs in layers for arrays in dirs for a in arrays.values()})
+    layers = [[_of_one_dtype(options, arrays) for arrays in directions] for directions in layers]
+    state = from_layout(layout, kind, layers, **settings)
+    return _Read(state, dtypes, nonlinearity, notes)
 
 
-def _read_torch(source: Path, prefix: str) -> dict[str, NDArray[Any]]:
-    import torch
-
-    refused = f"{source} should hold a state dict: names and tensors, and nothing else"
-    try:
-        saved = torch.load(source, map_location="cpu", weights_only=True)
-    except (EOFError, RuntimeError, pickle.UnpicklingError):  # one of them advises to load anything
-        raise ValueError(f"{refused}; torch.load(weights_only=True) refuses it") from None
-    if not isinstance(saved, Mapping):
-        raise ValueError(f"{refused}, got {type(saved).__name__}")
-    tensors = {str(name): value for name, value in saved.items() if str(name).startswith(prefix)}
-    for name, value in tensors.items():
-        if not isinstance(value, torch.Tensor):
-            raise ValueError(f"{refused}, got {type(value).__name__} under the name {name!r}")
-    last = parameter_name("weight_ih", 0)
-    if prefix + last not in tensors:
-        there = [str(name).removesuffix(last) for name in saved if str(name).endswith(last)]
-        raise ValueError(f"--prefix should be one of {there} for {source}, got {prefix!r}")
-    return {name.removeprefix(prefix): value.detach().numpy() for name, value in tensors.items()}
+def _of_one_dtype(
+    options: argparse.Namespace, arrays: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Check the values; if a dtype is asked for, make arrays of different ones the widest."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            count = array.size - np.isfinite(array).sum()
+            raise ValueError(
+                f"{name} in {options.source} should be finite, got {count} values that are not"
+            )
+    if options.dtype is None or any(array.dtype.kind != "f" for array in arrays.values()):
+        return dict(arrays)  # what is wrong with them is said later
+    return {name: array.astype(np.float64) for name, array in arrays.items()}
 
 
-def _read_npz(source: Path) -> tuple[list[list[dict[str, NDArray[Any]]]], dict[str, Any]]:
-    parts: dict[tuple[int, int], dict[str, NDArray[Any]]] = {}
-    settings = {}
-    with source.open("rb") as file:
-        if not zipfile.is_zipfile(file):  # NumPy would take it for a pickle
-            raise ValueError(f"{source} should be an .npz file")
-        for name, array in np.load(file, allow_pickle=False).items():
-            try:
-                kind, layer, direction = parse_parameter_name(name)
-            except ValueError as error:  # then it is a setting
-                if array.size != 1:
-                    raise ValueError(f"{error} with shape {array.shape} in {source}") from None
-                settings[name] = array.item()
-            else:
-                parts.setdefault((layer, direction), {})[kind] = array
-    layers = 1 + max((layer for layer, _ in parts), default=-1)
-    return [
-        [parts[layer, direction] for direction in (0, 1) if (layer, direction) in parts]
-        for layer in range(layers)
-    ], settings
-
-
-def _write(options: argparse.Namespace, state: dict[str, NDArray[Any]], nonlinearity: str) -> str:
+def _write(options: argparse.Namespace, read: _Read) -> list[str]:
     """Write the file; give what to tell the user."""
-    kind, target = options.kind, options.target
-    layout = {".npz": options.layout, ".onnx": "onnx"}.get(target.suffix, "torch")
+    kind, target, state = options.kind, options.target, read.state
+    suffix = target.suffix.lower()
+    dtype, notes = _dtype(options, read)
+    nonlinearity, more = _nonlinearity(options, read)
+    layout = {".npz": options.layout or "torch", ".onnx": "onnx"}.get(suffix, "torch")
     layers = to_layout(layout, kind, state)
     entry = LAYOUTS[layout][kind]
     needed = {k: s.needed for k, s in entry.settings.items() if s.needed is not None}
-    buffer = io.BytesIO()
-    if target.suffix == ".onnx":
-        buffer.write(onnx_bytes(kind, layers, nonlinearity))
-    elif target.suffix == ".npz":
-        flat = {
-            parameter_name(name, layer, direction): array
-            for layer, directions in enumerate(layers)
-            for direction, arrays in enumerate(directions)
-            for name, array in arrays.items()
-        }
-        np.savez(buffer, **flat, **needed)  # type: ignore[arg-type] # its third keyword is a flag
+    if suffix in _NAMED:
+        data, updated = _checkpoint(options, state, dtype)
+        more = [*more, *updated]
     else:
-        import torch
-
-        torch.save({options.prefix + k: torch.from_numpy(v) for k, v in state.items()}, buffer)
-    write_whole(target, buffer.getvalue())
+        layers = [[_converted(arrays, dtype) for arrays in directions] for directions in layers]
+        data = (
+            onnx_bytes(kind, layers, nonlinearity or "tanh")
+            if suffix == ".onnx"
+            else npz_bytes(layers, needed)
+        )
+    write_whole(target, data)
     with_these = "".join(f", {name}={value!r}" for name, value in needed.items() if value)
-    if kind == "RNN":
+    if nonlinearity is not None:
         with_these += f", nonlinearity={nonlinearity!r}"
     H_in, H_out = (state[parameter_name(of, 0)].shape[1] for of in ("weight_ih", "weight_hh"))
     sizes = f"input_size={H_in}, hidden_size={H_out}, num_layers={len(layers)}"
     sizes += f", bidirectional={parameter_name('weight_ih', 0, 1) in state}"
-    return f"{target}: {entry.module} with {sizes}{with_these}\n"
+    return [
+        f"{target}: {entry.module} with {sizes}{with_these}",
+        *(f"note: {note}" for note in (*read.notes, *notes, *more)),
+    ]
+
+
+def _dtype(options: argparse.Namespace, read: _Read) -> tuple[str, list[str]]:
+    """Give the dtype to write, and what to say about it."""
+    if len(read.dtypes) > 1 and options.dtype is None:
+        raise ValueError(
+            f"{options.source} should have arrays of one dtype, got {' and '.join(read.dtypes)}: "
+            "--dtype makes them one"
+        )
+    dtype, why = options.dtype or read.dtypes[0], ""
+    if dtype == "bfloat16" and options.target.suffix.lower() not in _NAMED:
+        dtype, why = "float32", f", because an {options.target.suffix} file has no bfloat16"
+    notes = []
+    if [dtype] != read.dtypes:
+        notes.append(f"converted from {' and '.join(read.dtypes)} to {dtype}{why}")
+    if options.target.suffix.lower() == ".onnx" and dtype == "float64":
+        notes.append(
+            "ONNX has these operators in float64, but ONNX Runtime does not run them on a CPU; "
+            "--dtype float32 converts"
+        )
+    return dtype, notes
+
+
+def _nonlinearity(options: argparse.Namespace, read: _Read) -> tuple[str | None, list[str]]:
+    """Give the nonlinearity of an RNN if it is known, and what to say about it."""
+    if options.kind != "RNN":
+        return None, []
+    if options.nonlinearity and read.nonlinearity not in (None, options.nonlinearity):
+        raise ValueError(
+            f"--nonlinearity should be {read.nonlinearity}, as in {options.source}, got "
+            f"{options.nonlinearity}"
+        )
+    known = options.nonlinearity or read.nonlinearity
+    if known is not None:
+        return known, []
+    silent = f"{options.source} does not say the nonlinearity"
+    if options.target.suffix.lower() == ".onnx":
+        return "tanh", [f"{silent}: tanh is torch.nn.RNN's default, --nonlinearity sets another"]
+    return None, [f"{silent}: give the module the one with which it was trained"]
+
+
+def _converted(arrays: Mapping[str, NDArray[Any]], dtype: str) -> dict[str, NDArray[Any]]:
+    with np.errstate(over="ignore"):  # it is refused in the next lines
+        found = {name: array.astype(dtype) for name, array in arrays.items()}
+    for name, array in found.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} should have values that {dtype} can hold, got larger ones")
+    return found
+
+
+def _checkpoint(
+    options: argparse.Namespace, state: Mapping[str, NDArray[Any]], dtype: str
+) -> tuple[bytes, list[str]]:
+    """Give the bytes of a checkpoint, and what to say about one that was there."""
+    target, prefix = options.target, options.prefix or ""
+    tensors = {prefix + name: value for name, value in to_tensors(state, dtype).items()}
+    if target.is_file() and target.stat().st_size:
+        try:
+            there = Checkpoint.load(target)
+            if not holds_only(there, prefix) or same_form(there.contents, tensors):
+                notes = update(there, prefix, state, dtype, asked=options.dtype is not None)
+                return there.to_bytes(), notes
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{target} is there and is not replaced, because it may hold more: {error}; name "
+                "another target, or remove it"
+            ) from None
+    return checkpoint_bytes(target, tensors), []
+
+
+def _say(stream: TextIO | None, text: str) -> None:
+    """Write a line, whatever a name in it is made of; without a reader, nothing."""
+    if stream is None:  # it was closed before Python started
+        return
+    line = " ".join(text.splitlines())
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except OSError as error:
+        # Python would try again at the end, and fail aloud.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 if __name__ == "__main__":
