@@ -113,9 +113,11 @@ def _read(options: argparse.Namespace) -> tuple[dict[str, NDArray[Any]], str]:
     if source.suffix == ".npz":
         layers, settings = _read_npz(source)
         return from_layout(options.layout, kind, layers, **settings), options.nonlinearity
-    found = read_onnx(source.read_bytes())
+    found = read_onnx(source.read_bytes(), source.parent)
     if found.kind != kind:
         raise ValueError(f"kind should be {found.kind}, as in {source}, got {kind}")
+    if found.batch_first:
+        sys.stdout.write(f"{source}: takes the batch first, as a module with batch_first=True\n")
     return from_layout("onnx", kind, found.layers, **found.settings), found.nonlinearity
 
 
