@@ -40,7 +40,7 @@ __all__ = [
 DOMAINS = ("", "ai.onnx")
 """Two names for the domain of the standard's own operators."""
 
-_MOST = 2**28  # elements that an operator on stored tensors may make: more than any layer has
+_MOST = 2**26  # elements that an operator on stored tensors may make
 _FEW = 4096  # the same for sizes, and for a tensor that decides a shape
 _ENDLESS = 2**31 - 1  # from here on the end of a slice says "to the end"
 # These move elements of their first input, or of all inputs, and compute none.
@@ -176,7 +176,7 @@ class Graph:
 
     def define(self, name: str, meaning: Meaning) -> None:
         """Say what a tensor is."""
-        if name in self._known:
+        if name in self._known and name:  # an output without a name is left out
             raise ValueError(
                 f"each name in the model should have one tensor, got two {quoted(name)}"
             )
@@ -225,8 +225,8 @@ class Graph:
             found = self._results(node, inputs)
         for i, name in enumerate(node.output):
             meaning = found[i] if i < len(found) else None
-            if name:
-                self.define(name, meaning or self.fresh(name, f"the result of {node.op_type!r}"))
+            words = f"the result of {quoted(node.op_type)}"
+            self.define(name, meaning or self.fresh(name, words))
 
     def stored(self, tensor: Any) -> Stored:
         """Take a tensor that is stored in the file, or outside it."""
@@ -303,21 +303,19 @@ class Graph:
 
     def _evaluate(self, node: Any, inputs: _Inputs, most: int) -> list[Any]:
         """Compute an operator of which all inputs are known."""
-        arrays = {
-            name: _array(tensor, most)
-            for name, tensor in zip(node.input, inputs, strict=True)
-            if tensor is not None
-        }
-        if arrays and _most_elements(node.op_type, *arrays.values()) > most:
+        names = [name for name in node.input if name]
+        arrays = [_array(tensor, most) for tensor in inputs if tensor is not None]
+        if arrays and _most_elements(node.op_type, *arrays) > most:
             raise ValueError(f"{node.op_type} of stored tensors should not make so many elements")
         helper = self._onnx.helper
         outputs = [helper.make_empty_tensor_value_info(name) for name in node.output]
         graph = helper.make_graph([node], "node", [], outputs)
-        graph.input.extend(helper.make_empty_tensor_value_info(name) for name in arrays)
+        graph.input.extend(helper.make_empty_tensor_value_info(name) for name in {*names})
         opsets = [helper.make_opsetid(domain, version) for domain, version in self._opsets]
         model = helper.make_model(graph, opset_imports=opsets)
-        run = partial(self._onnx.reference.ReferenceEvaluator(model).run, None, arrays)
-        return _readable(node.op_type, run)
+        run = self._onnx.reference.ReferenceEvaluator
+        feed = dict(zip(names, arrays, strict=True))
+        return _readable(node.op_type, lambda: run(model).run(None, feed))
 
     def cut(self, data: Moved, axis: int, start: int, end: int) -> Moved:
         """Take a part of a tensor."""
@@ -354,8 +352,10 @@ class _Call(NamedTuple):
 
 
 def _array(tensor: Meaning | None, most: int) -> NDArray[Any]:
-    if not isinstance(tensor, Stored | Sizes) or tensor.array.size > most:
+    if not isinstance(tensor, Stored | Sizes):
         raise _UnclearError
+    if tensor.array.size > most:
+        raise ValueError(f"the inputs of an operator should not have more than {most} elements")
     return tensor.array
 
 
@@ -394,6 +394,8 @@ def _most_elements(operator: str, first: NDArray[Any], *rest: NDArray[Any]) -> i
         return math.prod(np.broadcast_shapes(first.shape, tuple(rest[0].tolist())))
     if operator == "Tile":
         return sizes[0] * math.prod(rest[0].tolist())
+    if operator == "ConstantOfShape":
+        return math.prod(first.tolist())
     return sum(sizes) if operator == "Concat" else math.prod(sizes[:2])
 
 
@@ -433,8 +435,8 @@ def _squeeze(graph: Graph, data: Moved, call: _Call) -> list[Meaning | None]:
 def _unsqueeze(graph: Graph, data: Moved, call: _Call) -> list[Meaning | None]:
     axes, new = _axes(data), call.numbers("axes", 1)
     every = range(len(axes) + len(new))
-    ones, old = {every[i] for i in new}, iter(axes)
-    return [data._replace(axes=tuple(() if i in ones else next(old) for i in every))]
+    ones, old = {every[i] for i in new}, deque(axes)
+    return [data._replace(axes=tuple(() if i in ones else old.popleft() for i in every))]
 
 
 def _reshape(graph: Graph, data: Moved, call: _Call) -> list[Meaning | None]:

@@ -8,26 +8,27 @@ sequences are equally long. It gives ``output`` (L, N, D * H_out), zero after th
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.porting.layouts import LAYOUTS
 from unrolled.porting._onnx_graph import (
     DOMAINS,
     Graph,
     Meaning,
     Moved,
-    Source,
     Sizes,
+    Source,
     Stored,
     Zeros,
     arranged,
     quoted,
     size,
 )
+from unrolled.porting.layouts import LAYOUTS
 from unrolled.shapes import parameter_name
 
 __all__ = ["FromOnnx", "onnx_bytes", "read_onnx"]
@@ -36,6 +37,7 @@ _KINDS = tuple(LAYOUTS["onnx"])
 _ACTIVATIONS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
 _BLOCKS = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _OLDEST = 7  # before that opset the operators were others
+_MOST_NODES = 100_000  # a function that calls one twice, that calls one twice, makes any number
 _OPSET, _IR = 14, 8  # old enough for every runtime of the last years
 
 
@@ -193,9 +195,8 @@ def read_onnx(data: bytes, folder: Path | None = None) -> FromOnnx:
     onnx = _package()
     try:
         model = onnx.load_model_from_string(data)
-    except Exception as error:  # protobuf's own type, which no other package has
-        raise ValueError(f"the file should be an ONNX model: {error}") from None
-    try:
+        if _most_nodes(model) > _MOST_NODES:
+            raise ValueError(f"the model should have at most {_MOST_NODES:,} operators")
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
         _check_model(onnx, model)
@@ -203,6 +204,9 @@ def read_onnx(data: bytes, folder: Path | None = None) -> FromOnnx:
             found = _stack(onnx, model, folder, above)
     except ValueError as error:
         raise ValueError(" ".join(str(error).split())) from None
+    except Exception as error:  # of any type, protobuf's own among them, for what makes no sense
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"the file should be an ONNX model that can be read, got {said}") from None
     return found
 
 
@@ -230,17 +234,16 @@ def _check_model(onnx: Any, model: Any) -> None:
             f"the file should be an ONNX model of one opset from {_OLDEST} to {newest}, which the "
             f"package onnx knows, got {opsets}"
         )
-    for node, place in _everywhere(model):
-        if not _is_recurrent(node):
-            if re.search("rnn|gru|lstm", node.op_type, re.IGNORECASE):
-                raise ValueError(
-                    f"the recurrent operators should be {', '.join(_KINDS)} of the standard, got "
-                    f"{quoted(node.op_type)} of the domain {quoted(node.domain)}"
-                )
-        elif place:
+    for node, place in _nodes(model.graph):
+        if _is_recurrent(node) and place:
             raise ValueError(
                 f"the recurrent operators should be in the main graph, got {node.op_type} inside "
                 f"{place}"
+            )
+        if not _is_recurrent(node) and re.search("rnn|gru|lstm", node.op_type, re.IGNORECASE):
+            raise ValueError(
+                f"the recurrent operators should be {', '.join(_KINDS)} of the standard, got "
+                f"{quoted(node.op_type)} of the domain {quoted(node.domain)}"
             )
     kinds = sorted({node.op_type for node in model.graph.node if _is_recurrent(node)})
     if len(kinds) != 1:
@@ -251,16 +254,29 @@ def _check_model(onnx: Any, model: Any) -> None:
         )
 
 
-def _everywhere(model: Any) -> Iterator[tuple[Any, str]]:
-    """Go through all operators, and say what encloses them if they are not in the main graph."""
-    rest = [(node, "") for node in model.graph.node]
-    rest += [(node, quoted(f.name)) for f in model.functions for node in f.node]
+def _nodes(graph: Any) -> Iterator[tuple[Any, str]]:
+    """Go through the operators of a graph or a function, and say what encloses each."""
+    rest = [(node, "") for node in graph.node]
     while rest:
         node, place = rest.pop()
         yield node, place
         for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                rest += [(inner, quoted(node.op_type)) for inner in graph.node]
+            for inner in (attribute.g, *attribute.graphs):
+                rest += [(deeper, quoted(node.op_type)) for deeper in inner.node]
+
+
+def _most_nodes(model: Any) -> int:
+    """Count the operators that there are when each function stands where it is called."""
+    functions = {(function.domain, function.name): function for function in model.functions}
+
+    @cache
+    def count(called: tuple[str, str]) -> int:
+        return nodes(functions[called]) if called in functions else 1
+
+    def nodes(graph: Any) -> int:
+        return sum(count((node.domain, node.op_type)) for node, _ in _nodes(graph))
+
+    return nodes(model.graph)
 
 
 class _Operator(NamedTuple):
@@ -345,8 +361,7 @@ def _operator(
         order = sorted(labels, key=lambda label: (label != "N") * layout)  # N comes first
         axes = tuple(arranged([(labels.index(label), sizes[label])]) for label in order)
         sources.append(source)
-        if name:
-            graph.define(name, Moved(source, axes, dtype))
+        graph.define(name, Moved(source, axes, dtype))
 
     states = [name for name in ("initial_h", "initial_c") if name in names]
     return _Operator(
@@ -502,15 +517,18 @@ def _start(
         return None
     if isinstance(state, Stored) and not state.array.any():
         return None
-    if isinstance(state, Moved) and state.source.given and state.axes is None:
-        return state
-    if isinstance(state, Moved) and state.source.given and state.axes is not None:
+    if isinstance(state, Moved) and state.source.given:
+        if state.axes is None:
+            return state
+        # With layout=1 it may come as the operator takes it, or as the module does.
+        ways = [state.axes, (*state.axes[1::-1], *state.axes[2:])][: 1 + layout]
+        numbers = [[atom.number for axis in way for atom in axis] for way in ways]
         sizes = [size(axis) for axis in state.axes]
         expected = (sizes[0], D, H_out) if layout else (D, *sizes[1:2], H_out)
         if (
             len(sizes) == 3
-            and all(len(axis) < 2 for axis in state.axes)
             and all(n == m or graph.is_open(n) for n, m in zip(sizes, expected, strict=True))
+            and any(sorted(way) == way for way in numbers)
         ):
             return state
     raise ValueError(
