@@ -509,6 +509,9 @@ def test_a_function_stands_for_what_is_in_it() -> None:
     inner.output[:] = ["y", "h"]
     call(drawn, [inner])
     accepted(drawn)
+    call(drawn := simple(), [inner])
+    drawn.model.functions[0].opset_import[0].version = 12
+    assert "functions should be of the opset of the model, got" in refused(drawn)
     drawn = simple()
     call(drawn, [helper.make_node("Layer", ["x0"], ["y", "h"], domain="mine")])
     assert "got RecursionError" in refused(drawn)
@@ -580,6 +583,21 @@ def test_what_can_be_left_out() -> None:
     del nodes[list(nodes).index(drawn.operators[-1]) + 1 :]
     drawn.operators[-1].output[0] = ""
     read_onnx(drawn.model.SerializeToString())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_weights_of_a_reversed_operator_can_be_used(kind: str) -> None:
+    """By the detour that the refusal and the page describe."""
+    drawn = simple(kind, 1, starts="apart")
+    attribute(drawn.operators[0], "direction", "reverse")
+    assert "set it to forward in the model, and flip input and output" in refused(drawn)
+    x, y, *finals = run(drawn.model, drawn.feed)
+    attribute(drawn.operators[0], "direction", "forward")
+    _, module = ported(drawn.model.SerializeToString())
+    output, *last = drawn.expected(module, np.flip(x, 0).copy())
+    assert np.abs(np.flip(output, 0) - y[:, 0]).max() < TOLERANCE
+    for one, other in zip(finals, last, strict=True):
+        assert np.abs(one - other).max() < TOLERANCE
 
 
 def test_what_nobody_knows_before_the_stack() -> None:

@@ -199,6 +199,9 @@ def read_onnx(data: bytes, folder: Path | None = None) -> FromOnnx:
             raise ValueError(f"the model should have at most {_MOST_NODES:,} operators")
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
+        if model.functions:  # their operators are of another opset
+            left = [quoted(function.name) for function in model.functions]
+            raise ValueError(f"functions should be of the opset of the model, got {left}")
         _check_model(onnx, model)
         for above in (1000, 2000):  # what holds for both holds for sizes that are left open
             found = _stack(onnx, model, folder, above)
