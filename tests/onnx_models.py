@@ -555,6 +555,11 @@ def only_h_given(rng: RNG, it: Stack) -> None:
         del node.input[6:]
 
 
+def c_for_h(rng: RNG, it: Stack) -> None:
+    for node in it.operators:
+        node.input[5], node.input[6] = node.input[6], node.input[5]
+
+
 def h_for_both(rng: RNG, it: Stack) -> None:
     for node in it.operators:
         node.input[6] = node.input[5]
@@ -774,6 +779,10 @@ EDITS: dict[str, Alteration] = {
     "some layers from zero": Alteration(only_some_given, "initial_h of all layers", 2, GIVEN),
     "only h": Alteration(
         only_h_given, "initial states of .* all zero or all given", 1, GIVEN | LSTM
+    ),
+    "c for h": Alteration(c_for_h, "initial states of .* h before c", 1, GIVEN | LSTM),
+    "inputs of the layers in another order": Alteration(
+        rows_in_another_order, "initial_h of all layers .* input for each in their order", 2, APART
     ),
     "h as c": Alteration(h_for_both, "initial states of .* each as an input", 1, GIVEN | LSTM),
     "constant lengths": Alteration(constant_lengths, "sequence_lens of .* got a stored tensor"),

@@ -315,7 +315,7 @@ def _stack(onnx: Any, model: Any, folder: Path | None, above: int) -> FromOnnx:
     found = [operator.meaning for operator in operators]
     if any(other != found[0] for other in found):
         raise ValueError(f"the {kind} operators should have the same attributes, got {found}")
-    _check_starts(operators)
+    _check_starts(operators, [value.name for value in model.graph.input])
     nonlinearity, settings = first.meaning
     layers = [[operator.weights] for operator in operators]
     return FromOnnx(kind, nonlinearity, layers, settings, _batch_first(first))
@@ -540,35 +540,35 @@ def _start(
     )
 
 
-def _check_starts(operators: Sequence[_Operator]) -> None:
+def _check_starts(operators: Sequence[_Operator], inputs: Sequence[str]) -> None:
     """Check that the states of all layers are given together, in their order."""
     words, D = operators[0].words, operators[0].D
-    used = [operators[0].x.source]
-    given = []
+    in_order = [(D * len(operators), D * k) for k in range(len(operators))]
+    used: list[list[str]] = []
     for name in operators[0].starts:
         starts = [start for o in operators if (start := o.starts[name]) is not None]
-        given.append(bool(starts))
-        sources = list(dict.fromkeys(start.source for start in starts))
-        apart = [start for start in starts if start.axes is None or start.whole]
-        together = [(start.source.rows, start.start) for start in starts]
-        if (
-            starts
-            and not (
-                together == [(D * len(operators), D * k) for k in range(len(operators))]
-                and len(sources) == 1
-            )
-            and not len(sources) == len(apart) == len(operators)
-        ):
+        used.append(list(dict.fromkeys(start.source.name for start in starts)))
+        whole = all(start.axes is None or start.whole for start in starts)
+        together = [(start.source.rows, start.start) for start in starts] == in_order
+        # Of inputs for each layer nothing says which layer they are for but their order.
+        apart = whole and used[-1] == sorted(used[-1], key=inputs.index)
+        if starts and len(used[-1]) != (1 if together else len(operators) if apart else 0):
             got = [str(o.starts[name] or "zeros") for o in operators]
             raise ValueError(
                 f"{name} of all layers should be the rows of one input in their order, or an input "
-                f"for each, got {got}, starting at the rows {[start.start for start in starts]}"
+                f"for each in their order, got {got}, starting at the rows "
+                f"{[start.start for start in starts]}"
             )
-        used += sources
-    if len({*given}) > 1 or len({source.name for source in used}) != len(used):
+    places = [[inputs.index(name) for name in names] for names in used]
+    every = [operators[0].x.source.name, *(name for names in used for name in names)]
+    if (
+        len({len(names) for names in used}) > 1
+        or len({*every}) != len(every)
+        or any(h > c for h, *rest in zip(*places, strict=True) for c in rest)
+    ):
         raise ValueError(
             f"the initial states of {words} and the operators on it should be all zero or all "
-            f"given, each as an input of its own, got {[source.words for source in used[1:]]}"
+            f"given, each as an input of its own, h before c, got {used}"
         )
 
 
