@@ -491,6 +491,42 @@ def test_open_sizes_are_not_taken_for_numbers_of_the_file() -> None:
         assert "sequence_lens" in refused(drawn)
 
 
+def test_one_name_for_two_sizes_does_not_make_them_one() -> None:
+    drawn = simple(static=False)
+    value = drawn.model.graph.input[0].type.tensor_type
+    for dim in value.shape.dim[:2]:
+        dim.dim_param = "any"
+    node = drawn.operators[1]
+    sizes = insert(drawn.model, node, "Shape", node.input[0])
+    order = store(drawn.model, np.array([1, 0, 2]))
+    sizes = insert(drawn.model, node, "Gather", sizes, order)
+    put(node, 0, insert(drawn.model, node, "Reshape", node.input[0], sizes))
+    assert "got the result of 'Reshape'" in refused(drawn)
+
+
+def test_a_shape_that_the_file_claims_is_not_taken_for_one_that_holds() -> None:
+    """A branch of an If says what shape it makes; the model runs, too, where it makes another."""
+    drawn = simple(static=False)
+    first, second = drawn.operators
+    shape = [drawn.L, drawn.N, drawn.module.hidden_size]
+    claimed = [*shape[:2], drawn.module.input_size]
+    branches = [
+        helper.make_graph(
+            [helper.make_node("Identity", [first.input[0]], [name])],
+            *(name, [], [helper.make_tensor_value_info(name, TensorProto.FLOAT, claimed)]),
+        )
+        for name in ("then", "else")
+    ]
+    condition = store(drawn.model, np.array(True), "condition")
+    more = dict(zip(("then_branch", "else_branch"), branches, strict=True))
+    put(first, 0, insert(drawn.model, first, "If", condition, **more))
+    fixed = store(drawn.model, np.array(shape), "fixed")
+    put(second, 0, insert(drawn.model, second, "Reshape", second.input[0], fixed))
+    info = helper.make_tensor_value_info(first.input[0], TensorProto.FLOAT, claimed)
+    drawn.model.graph.value_info.append(info)
+    assert "got the result of 'Reshape'" in refused(drawn)
+
+
 def test_a_function_stands_for_what_is_in_it() -> None:
     def call(drawn: Stack, body: list[Any]) -> None:
         node = drawn.operators[-1]

@@ -63,14 +63,14 @@ class Source(NamedTuple):
     """A tensor whose elements others have."""
 
     name: str
-    words: str
+    words: str  # what it is, and what each axis of it is
     axes: tuple[str, ...]
-    rows: int
-    given: bool
+    rows: int  # the size of its first axis
+    given: bool  # whether it is an input of the model
 
 
 class Atom(NamedTuple):
-    """An axis of a `Source`, with a size that is not 1."""
+    """An axis of a `Source`, with a size that is not 1, or the prime that stands for it."""
 
     number: int
     size: int
@@ -83,9 +83,9 @@ class Moved(NamedTuple):
     """The elements of a tensor, or some of its rows, in another arrangement."""
 
     source: Source
-    axes: Axes | None
-    dtype: int
-    start: int = 0
+    axes: Axes | None  # what lies in each axis, nothing where its size is 1; None if unknown
+    dtype: int  # as in onnx.TensorProto
+    start: int = 0  # the first row
 
     def __str__(self) -> str:
         if self.axes is None:
