@@ -447,6 +447,21 @@ def test_a_start_of_open_or_unknown_shape() -> None:
     assert re.search("initial_h of GRU operator 0 should be zero or an input", refused(drawn))
 
 
+@pytest.mark.parametrize("right", [True, False])
+def test_rows_of_rows(right: bool) -> None:
+    drawn = simple("GRU", 3, starts="given")
+    numbers = {n: store(drawn.model, np.array([n]), f"number{n}") for n in range(4)}
+    node = drawn.operators[2]
+    upper = insert(drawn.model, node, "Slice", "h_0", numbers[1], numbers[3], numbers[0])
+    start, end = (1, 2) if right else (0, 1)
+    row = insert(drawn.model, node, "Slice", upper, numbers[start], numbers[end], numbers[0])
+    put(node, 5, row)
+    if right:
+        accepted(drawn)
+    else:
+        assert "initial_h of all layers should be the rows of one input" in refused(drawn)
+
+
 def test_more_rows_than_layers() -> None:
     drawn = simple("GRU", 2, starts="given", seed=7)
     rows = drawn.model.graph.input[1].type.tensor_type.shape.dim[0]
