@@ -683,6 +683,7 @@ def between_layers(operator: str, *more: Any, **attributes: Any) -> Stack:
         ("Gather", (np.array([], np.int64),), {}),
         ("Unsqueeze", (np.array([0, 0]),), {}),
         ("Slice", (np.array([0]), np.array([9]), np.array([7])), {}),
+        ("Slice", tuple(np.array([n]) for n in (0, 2**63 - 1, 0, 2)), {}),
     ],
 )
 def test_operators_that_do_something_else(operator: str, more: Any, attributes: Any) -> None:
