@@ -1,13 +1,12 @@
 """Other libraries' layouts, written out by hand; `nox -s porting` asks the libraries themselves."""
 
-import pickle
 import re
 import runpy
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from torch import nn
 from unrolled.layers import STEPS, Weights, plain_direction, run_network
 from unrolled.porting import LAYOUTS, from_layout, to_layout
 from unrolled.porting.__main__ import main
-from unrolled.porting.onnx_file import onnx_bytes, read_onnx
 from unrolled.shapes import parameter_shapes
 from unrolled_site.figures import Figure
 from unrolled_site.figures.porting import gate_layouts
@@ -411,214 +409,6 @@ def test_figure_of_nothing() -> None:
 # Files
 
 
-class FakeModel(SimpleNamespace):
-    def SerializeToString(self) -> bytes:  # noqa: N802 # its name in onnx
-        return pickle.dumps(self)
-
-
-@pytest.fixture
-def onnx(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in for the package onnx, whose models `nox -s porting` writes, reads and runs."""
-
-    def make_node(operator: str, inputs: list[str], outputs: list[str], **given: Any) -> Any:
-        encoded = {
-            name: value.encode()
-            if isinstance(value, str)
-            else [v.encode() if isinstance(v, str) else v for v in value]
-            if isinstance(value, list)
-            else value
-            for name, value in given.items()
-        }
-        attribute = [SimpleNamespace(name=name, value=value) for name, value in encoded.items()]
-        return SimpleNamespace(op_type=operator, input=inputs, output=outputs, attribute=attribute)
-
-    module: Any = ModuleType("onnx")
-    module.load_model_from_string = pickle.loads
-    module.checker = SimpleNamespace(check_model=lambda model, full_check: None)
-    module.helper = SimpleNamespace(
-        make_node=make_node,
-        get_attribute_value=lambda attribute: attribute.value,
-        make_tensor_value_info=lambda name, dtype, shape: (name, dtype, shape),
-        np_dtype_to_tensor_dtype=str,
-        make_graph=lambda nodes, name, inputs, outputs, stored: SimpleNamespace(
-            node=nodes, name=name, input=inputs, output=outputs, initializer=stored
-        ),
-        make_opsetid=lambda domain, version: (domain, version),
-        make_model=lambda graph, **given: FakeModel(graph=graph, **given),
-    )
-    module.numpy_helper = SimpleNamespace(
-        from_array=lambda array, name: SimpleNamespace(name=name, array=array),
-        to_array=lambda tensor: tensor.array,
-    )
-    monkeypatch.setitem(sys.modules, "onnx", module)
-
-
-@pytest.mark.usefixtures("onnx")
-def test_graph_of_one_layer() -> None:
-    layers = to_layout("onnx", "RNN", random_state("RNN", bias=False))
-    model = pickle.loads(onnx_bytes("RNN", layers, "relu"))
-    assert (model.opset_imports, model.ir_version) == ([("", 14)], 8)
-    assert model.graph.input == [
-        ("input", "float64", ["L", "N", I]),
-        ("lengths", "int32", ["N"]),
-        ("h_0", "float64", [1, "N", H]),
-    ]
-    assert model.graph.output == [
-        ("output", "float64", ["L", "N", H]),
-        ("h_n", "float64", [1, "N", H]),
-    ]
-    assert [(node.op_type, node.input, node.output) for node in model.graph.node] == [
-        ("Split", ["h_0", "one_each"], ["h_0_l0"]),
-        ("RNN", ["input", "W_l0", "R_l0", "", "lengths", "h_0_l0"], ["Y_l0", "h_n_l0"]),
-        ("Transpose", ["Y_l0"], ["Y_t_l0"]),
-        ("Reshape", ["Y_t_l0", "side_by_side"], ["output"]),
-        ("Concat", ["h_n_l0"], ["h_n"]),
-    ]
-    attributes = [{a.name: a.value for a in node.attribute} for node in model.graph.node]
-    assert attributes == [
-        {"axis": 0},
-        {"hidden_size": H, "direction": b"forward", "activations": [b"Relu"]},
-        {"perm": [0, 2, 1, 3]},
-        {},
-        {"axis": 0},
-    ]
-    stored = {tensor.name: tensor.array for tensor in model.graph.initializer}
-    assert stored.keys() == {"one_each", "side_by_side", "W_l0", "R_l0"}
-    assert stored["one_each"].tolist() == [1]
-    assert stored["side_by_side"].tolist() == [0, 0, -1]
-    assert np.array_equal(stored["R_l0"], layers[0][0]["R"])
-
-
-@pytest.mark.usefixtures("onnx")
-def test_graph_of_two_layers_and_directions() -> None:
-    layers = to_layout("onnx", "LSTM", random_state("LSTM", 2, True))
-    model = pickle.loads(onnx_bytes("LSTM", layers))
-    nodes = [(node.op_type, node.input, node.output) for node in model.graph.node]
-    assert nodes[:2] == [
-        ("Split", ["h_0", "one_each"], ["h_0_l0", "h_0_l1"]),
-        ("Split", ["c_0", "one_each"], ["c_0_l0", "c_0_l1"]),
-    ]
-    assert [node for node in nodes if node[0] == "LSTM"] == [
-        (
-            "LSTM",
-            [x, f"W_l{k}", f"R_l{k}", f"B_l{k}", "lengths", f"h_0_l{k}", f"c_0_l{k}"],
-            [f"Y_l{k}", f"h_n_l{k}", f"c_n_l{k}"],
-        )
-        for k, x in enumerate(["input", "output_l0"])
-    ]
-    assert nodes[-2:] == [
-        ("Concat", ["h_n_l0", "h_n_l1"], ["h_n"]),
-        ("Concat", ["c_n_l0", "c_n_l1"], ["c_n"]),
-    ]
-    stored = {tensor.name: tensor.array for tensor in model.graph.initializer}
-    assert stored["one_each"].tolist() == [2, 2]
-    for k, [arrays] in enumerate(layers):
-        for name, array in arrays.items():
-            assert np.array_equal(stored[f"{name}_l{k}"], array)
-    operator = next(node for node in model.graph.node if node.op_type == "LSTM")
-    assert {a.name: a.value for a in operator.attribute} == {
-        "hidden_size": H,
-        "direction": b"bidirectional",
-    }
-    assert model.graph.input[2] == ("h_0", "float64", [4, "N", H])
-    assert model.graph.output[0] == ("output", "float64", ["L", "N", 2 * H])
-
-
-@pytest.mark.usefixtures("onnx")
-@pytest.mark.parametrize("kind", GATES)
-@pytest.mark.parametrize(("num_layers", "bidirectional"), [(1, True), (3, False)])
-def test_onnx_round_trip(kind: str, num_layers: int, bidirectional: bool) -> None:
-    state = random_state(kind, num_layers, bidirectional)
-    nonlinearity = "relu" if kind == "RNN" else "tanh"
-    found = read_onnx(onnx_bytes(kind, to_layout("onnx", kind, state), nonlinearity))
-    assert (found.kind, found.nonlinearity) == (kind, nonlinearity)
-    back = from_layout("onnx", kind, found.layers, **found.settings)
-    assert all(np.array_equal(back[name], state[name]) for name in state)
-
-
-def change(kind: str, edit: Callable[[Any], object], num_layers: int = 2) -> bytes:
-    """Write a model and change its graph."""
-    layers = to_layout("onnx", kind, random_state(kind, num_layers))
-    model = pickle.loads(onnx_bytes(kind, layers))
-    edit(model.graph)
-    return pickle.dumps(model)
-
-
-def operators(graph: Any) -> list[Any]:
-    return [node for node in graph.node if node.op_type in GATES]
-
-
-def set_attribute(name: str, value: object, *which: int) -> Callable[[Any], None]:
-    def edit(graph: Any) -> None:
-        for k in which:
-            attributes = operators(graph)[k].attribute
-            attributes[:] = [a for a in attributes if a.name != name]
-            attributes.append(SimpleNamespace(name=name, value=value))
-
-    return edit
-
-
-def second_operator_on_the_input(graph: Any) -> None:
-    operators(graph)[1].input[0] = "input"
-
-
-def another_kind(graph: Any) -> None:
-    operators(graph)[1].op_type = "RNN"
-
-
-def something_between(graph: Any) -> None:
-    graph.node[[node.op_type for node in graph.node].index("Transpose")].op_type = "Relu"
-
-
-def weights_computed(graph: Any) -> None:
-    operators(graph)[1].input[2] = "computed"
-
-
-REFUSED_MODELS: list[tuple[str, Callable[[Any], None], str]] = [
-    ("GRU", another_kind, r"one kind, RNN, GRU or LSTM, got \['GRU', 'RNN'\]"),
-    ("GRU", lambda graph: graph.node.clear(), r"one kind, RNN, GRU or LSTM, got \[\]"),
-    ("GRU", second_operator_on_the_input, "should be a stack, .* number 1 of 2 is not"),
-    ("GRU", something_between, "should be a stack, .* number 1 of 2 is not"),
-    ("GRU", lambda graph: graph.node.reverse(), "should be a stack, .* number 0 of 2 is not"),
-    ("GRU", weights_computed, "R of GRU operator 1 should be stored in the model"),
-    ("GRU", set_attribute("direction", b"reverse", 0), "forward or bidirectional, got reverse"),
-    ("GRU", set_attribute("linear_before_reset", 0, 1), "should have the same attributes"),
-    ("GRU", set_attribute("activations", [b"Sigmoid", b"Relu"], 1), r"got \['Sigmoid', 'Relu'\]"),
-    ("RNN", set_attribute("activations", [b"Sigmoid"], 0), r"be \['Tanh'\], got \['Sigmoid'\]"),
-    ("RNN", set_attribute("activations", [b"Relu", b"Tanh"], 0), r"got \['Relu', 'Tanh'\]"),
-    ("RNN", set_attribute("activations", [b"Relu"], 0), "should have the same attributes"),
-]  # fmt: skip # one a line
-
-
-@pytest.mark.usefixtures("onnx")
-@pytest.mark.parametrize(("kind", "edit", "match"), REFUSED_MODELS)
-def test_refused_models(kind: str, edit: Callable[[Any], None], match: str) -> None:
-    with pytest.raises(ValueError, match=match):
-        read_onnx(change(kind, edit))
-
-
-@pytest.mark.usefixtures("onnx")
-def test_settings_come_from_the_model() -> None:
-    found = read_onnx(change("GRU", set_attribute("linear_before_reset", 0, 0, 1)))
-    with pytest.raises(ValueError, match="linear_before_reset of ONNX GRU should be 1, got 0"):
-        from_layout("onnx", "GRU", found.layers, **found.settings)
-    default = read_onnx(change("GRU", lambda graph: operators(graph)[0].attribute.clear(), 1))
-    assert default.settings == {}
-    spelled_out = set_attribute("activations", [b"Sigmoid", b"Tanh", b"Tanh"], 0, 1)
-    assert read_onnx(change("LSTM", spelled_out)).settings == {}
-
-    def peepholes(graph: Any) -> None:
-        operators(graph)[0].input.append("P")
-
-    assert read_onnx(change("LSTM", peepholes, 1)).settings == {"peepholes": True}
-
-
-@pytest.mark.usefixtures("onnx")
-def test_no_model() -> None:
-    with pytest.raises(ValueError, match="should be an ONNX model: "):
-        read_onnx(b"")
-
-
 def save(path: Path, module: nn.Module, prefix: str = "") -> Path:
     torch.save({prefix + name: value for name, value in module.state_dict().items()}, path)
     return path
@@ -670,7 +460,6 @@ def test_names_in_an_npz_file(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.usefixtures("onnx")
 def test_onnx_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rnn = nn.RNN(I, H, nonlinearity="relu")
     there, model, back = save(tmp_path / "a.pt", rnn), tmp_path / "a.onnx", tmp_path / "b.pt"

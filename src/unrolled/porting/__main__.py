@@ -194,9 +194,11 @@ def _read(options: argparse.Namespace) -> _Read:
     if suffix == ".npz":
         layers, settings, notes = read_npz(source, layout, kind)
     elif suffix == ".onnx":
-        found = read_onnx(source.read_bytes())
+        found = read_onnx(source.read_bytes(), source.parent)
         if found.kind != kind:
             raise ValueError(f"kind should be {found.kind}, as in {source}, got {kind}")
+        if found.batch_first:
+            notes.append(f"{source}: takes the batch first, as a module with batch_first=True")
         layers, settings, nonlinearity = found.layers, found.settings, found.nonlinearity
     else:
         layers, settings, nonlinearity, notes = read_keras(source, kind, options.layer or ())
