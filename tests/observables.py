@@ -117,7 +117,7 @@ def _backward(fresh: Callable[[], Call]) -> dict[str, Any]:
         seen[f"backward after {name}.mul_(2)"] = attempt(one.gradients)
     one = fresh()
     leaves = [*one.leaves, *one.module.parameters()]
-    total = sum(result.sum() for result in one.results.values())
+    total = torch.stack([result.sum() for result in one.results.values()]).sum()
     for number, gradient in enumerate(torch.autograd.grad(total, leaves, materialize_grads=True)):
         seen[f"gradient {number}"] = (
             gradient.shape,
