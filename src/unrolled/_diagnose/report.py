@@ -159,5 +159,6 @@ class Diagnosis:
         if self.verdict == "unexplained":
             return f"off by up to {self.difference:.2g}; no known mistake, nor two, explain it"
         count = len(self.explanations)
-        what = ("one known mistake", "two known mistakes")[len(self.explanations[0].mistakes) - 1]
+        needed = len(self.explanations[0].mistakes)
+        what = f"{('one', 'two', 'three', 'four', 'five')[needed - 1]} mistake{'s' * (needed > 1)}"
         return f"explained by {what}" + (f", and {count - 1} more explain it" * (count > 1))
