@@ -257,6 +257,8 @@ def _here(recipe: Recipe, layer: int, direction: int) -> Recipe:
 @lru_cache(4096)
 def _gate(local: Recipe, gate: str) -> Recipe:
     """Resolve what holds for one gate."""
+    if not local.at:
+        return local
     changes = {name: value for place, these in local.at if gate in place.gate
                for name, value in these}  # fmt: skip # one thought
     return replace(local, **changes, at=())
@@ -785,7 +787,7 @@ def _parts(a: Values, count: int, how: str = "side by side") -> Values:
         return np.moveaxis(a.reshape(*a.shape[:-1], -1, count), -1, 0)
     if how == "by batch":
         return a.reshape(count, *a.shape[:-1], -1)
-    return np.moveaxis(a.reshape(*a.shape[:-1], count, -1), -2, 0)
+    return a.reshape(*a.shape[:-1], count, -1).swapaxes(0, -2)  # of one sequence or of a batch
 
 
 # One step, and one direction.

@@ -42,7 +42,7 @@ def diagnose(
     N: int | None = None,
     seed: int = 0,
 ) -> Diagnosis:
-    """Say which known mistake explains why a hand-written network differs from PyTorch's.
+    """Say which mistake explains why a network differs from PyTorch's, and where it is made.
 
     Parameters
     ----------
@@ -94,6 +94,7 @@ def diagnose(
     The candidate runs in float64 if it can: as a rule a module can, because a copy of it is
     converted, and a function that uses float32 parameters cannot. It is called with states that are
     not zero and with zeros; one of the sequences has large numbers, so that activations saturate.
+    A difference that nothing explains takes some seconds, in a deep network up to half a minute.
     If it fails with ``N`` and ``L`` different from each other, it is tried with equal ones.
 
     Examples
