@@ -1047,19 +1047,16 @@ MUTATIONS = {
         "schemes.py", "gates = GATES[mode_of(module)]", "gates = GATES['RNN_TANH']", SCHEMES
     ),
     "an update gate that always keeps": Mutation(
-        "_diagnose/recipe.py", 'z if recipe.update == "keeps" else 1 - z', "z", DIAGNOSE
+        "_diagnose/recipe.py", 'z if local.update == "keeps" else 1 - z', "z", DIAGNOSE
     ),
     "a reset before the product without its bias": Mutation(
         "_diagnose/recipe.py", "None if bias_hh is None else bias_hh[rows]", "None", DIAGNOSE
     ),
     "gates always in PyTorch's order": Mutation(
-        "_diagnose/recipe.py",
-        "[recipe.gates.index(gate) for gate in GATES[mode]]",
-        "list(range(3))",
-        DIAGNOSE,
+        "_diagnose/recipe.py", "way.gates.index(letters[other])", "other", DIAGNOSE
     ),
     "a cause need not reproduce anything": Mutation(
-        "_diagnose/search.py", "if off(case.measured, wanted) > limit:", "if False:", DIAGNOSE
+        "_diagnose/attempt.py", "if not apart <= limit:", "if False:", DIAGNOSE
     ),
 }
 

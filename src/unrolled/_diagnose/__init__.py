@@ -2,8 +2,10 @@
 
 A *mistake* is a change of a `Recipe`, which describes one forward pass; the default recipe is
 PyTorch's. `diagnose` runs the candidate and the reference, and if they differ, runs the recipe
-with each known mistake, then with each pair. A mistake is named only where the changed recipe gives
-the numbers of the candidate, on inputs with which it was not found as well.
+with each known mistake, then with other values of each of its choices, everywhere and in single
+layers, directions and gates, then with several. A mistake is named only where the changed recipe
+gives the numbers of the candidate, on inputs with which it was not found as well; if none does, the
+report says where the difference begins.
 """
 
 from unrolled._diagnose.mistakes import MISTAKES, Mistake

@@ -1,14 +1,14 @@
 """The known mistakes: what each changes in the recipe, and what it needs to be possible."""
 
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
-from unrolled._diagnose.recipe import Network
+from unrolled._diagnose.recipe import Network, Place, Recipe
 from unrolled.shapes import GATES
 
-__all__ = ["FACTS", "MISTAKES", "Mistake", "possible_in"]
+__all__ = ["FACTS", "MISTAKES", "Mistake", "facts_of", "possible_in", "where"]
 
 
 def _shapes(network: Network) -> set[tuple[int, int]]:
@@ -49,6 +49,9 @@ FACTS: dict[str, Callable[[Network], bool]] = {
 """What a mistake may need, and how one sees that it is the case."""
 
 
+_EVERYWHERE = Place()
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """A known mistake: a change of the recipe.
@@ -63,6 +66,8 @@ class Mistake:
         Fields of `Recipe` and their values.
     needs : frozenset of str
         What must be the case for the mistake to be possible, such as ``"GRU"`` or ``"layers"``.
+    place : Place
+        The layer, direction and gate in which it is made; everywhere if these are None or empty.
 
     Raises
     ------
@@ -80,6 +85,7 @@ class Mistake:
     says: str
     changes: Mapping[str, Any]
     needs: frozenset[str] = frozenset()
+    place: Place = _EVERYWHERE
 
     def __post_init__(self) -> None:
         """Refuse a need that is no fact."""
@@ -89,10 +95,40 @@ class Mistake:
                 f"needs of {self.name!r} should be among {list(FACTS)}, got {sorted(unknown)}"
             )
 
+    def apply(self, recipe: Recipe) -> Recipe:
+        """Change a recipe."""
+        return recipe.changed(self.changes, self.place)
+
+    def put(self, place: Place) -> "Mistake":
+        """Give the same mistake in one place only, which its name then says."""
+        named = place._replace(gate="") if self.place.gate else place  # it has the gate in its name
+        return replace(self, name=f"{self.name}, {where(named)}", place=place)
+
+
+def where(place: Place) -> str:
+    """Say where it is: ``"in gate f of layer 1, reverse direction"``."""
+    parts = []
+    if place.layer is not None:
+        layers = place.layer if isinstance(place.layer, tuple) else (place.layer,)
+        parts.append(f"layer{'s' * (len(layers) > 1)} {' and '.join(map(str, layers))}")
+    if place.direction is not None:
+        direction = ("forward", "reverse")[place.direction]
+        parts.append(f"{direction} direction" if parts else f"the {direction} direction")
+    inside = ", ".join(parts)
+    if place.gate:
+        gates = f"gate{'s' * (len(place.gate) > 1)} {' and '.join(place.gate)}"
+        return f"in {gates} only" + (f" of {inside}" if inside else "")
+    return f"in {inside} only"
+
+
+def facts_of(network: Network) -> set[str]:
+    """Give what is the case for this reference and candidate."""
+    return {fact for fact, is_so in FACTS.items() if is_so(network)}
+
 
 def possible_in(network: Network) -> list[Mistake]:
     """Give the mistakes that are possible for this reference and candidate."""
-    facts = {fact for fact, is_so in FACTS.items() if is_so(network)}
+    facts = facts_of(network)
     return [mistake for mistake in MISTAKES if mistake.needs <= facts]
 
 
@@ -262,7 +298,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "1 added to the forget gate",
         "The sum of the forget gate gets 1 more, as TensorFlow 1 did by default. PyTorch adds "
         "nothing.",
-        {"LSTM"}, forget_bias=1.0,
+        {"LSTM"}, at=((Place(gate="f"), (("added", 1.0),)),),
     ),
     _mistake(
         "reset before the product",
@@ -355,7 +391,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "reverse direction with the forward parameters",
         "Both directions use the parameters of the forward direction. In PyTorch the reverse one "
         "has its own, whose names end in _reverse.",
-        {"directions"}, reverse_weights="forward",
+        {"directions"}, weights="forward",
     ),
     _mistake(
         "reverse half first",
@@ -365,7 +401,7 @@ MISTAKES: tuple[Mistake, ...] = (
     _mistake(
         "all layers with the parameters of the first",
         "Every layer uses the parameters of layer 0. In PyTorch each has its own.",
-        {"layers", "layers alike"}, layers="first",
+        {"layers", "layers alike"}, weights="first layer",
     ),
     _mistake(
         "first state for all layers and directions",

@@ -1,6 +1,7 @@
 """Running the candidate and the reference on the same inputs, and comparing what they return."""
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, product
@@ -156,7 +157,9 @@ class Run:
     def _once(self, x: Tensor, states: Sequence[Tensor]) -> dict[str, Tensor]:
         given = [tensor.clone() for tensor in (x, *states)]
         try:
-            returned = self.form.call(self.function, given[0], given[1:])
+            with warnings.catch_warnings():  # NumPy's, of a tensor that it takes for an array
+                warnings.filterwarnings("error", "__array__ implementation", DeprecationWarning)
+                returned = self.form.call(self.function, given[0], given[1:])
         except Exception as error:
             raise RuntimeError(
                 f"candidate raised {type(error).__name__} for x of shape {tuple(x.shape)} and "

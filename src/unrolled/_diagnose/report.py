@@ -14,12 +14,14 @@ _READ_ON = '"Where is my mistake?" in the documentation says where each is expla
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One or two mistakes that give the numbers of the candidate.
+    """Mistakes that give the numbers of the candidate.
 
     Attributes
     ----------
     mistakes : tuple of Mistake
-        One, or two that are needed together.
+        One, or several that are needed together. Beside the known ones of `unrolled.MISTAKES`
+        these are other values of single choices of the recipe, and all may hold in one layer,
+        direction or gate only.
     difference : float
         Largest difference between candidate and reference, on fresh inputs.
     remaining : float
@@ -67,9 +69,9 @@ class Diagnosis:
     Attributes
     ----------
     verdict : {"equal", "rounding", "gradients", "explained", "unexplained"}
-        Equal up to the rounding of the dtype; up to that of float32 although the candidate was
-        given float64; equal in their results and not in their gradients; different, as known
-        mistakes are; or different in another way.
+        Equal up to the rounding of the dtype; up to that of float32, through which a number of the
+        candidate went; equal in their results and not in their gradients; different, and it is
+        known how; or different in another way.
     candidate, reference : str
         What was compared.
     compared : tuple of str
@@ -84,10 +86,11 @@ class Diagnosis:
         The difference, relative to the largest number if that is more than 1, up to which two
         results count as equal.
     explanations : tuple of Explanation
-        All single mistakes that explain the difference; if there is none, all pairs, among which
-        TF32 is not.
+        What explains the difference: known mistakes, or else other changes of the recipe; single
+        ones, or else several together, among which TF32 is not.
     clues : tuple of str
-        Where the results differ, and where they do not.
+        Where the results differ, and where they do not; if nothing explains it, also what the
+        candidate does with inputs made to find the place.
     invisible : tuple of str
         Known mistakes that the comparison could not see, because with these parameters they change
         nothing.
@@ -169,7 +172,8 @@ class Diagnosis:
         if self.verdict == "gradients":
             return f"equal results, up to {self.difference:.2g}; the gradients differ"
         if self.verdict == "unexplained":
-            return f"off by up to {self.difference:.2g}; no known mistake, nor two, explain it"
+            return f"off by up to {self.difference:.2g}; nothing that was tried explains it"
         count = len(self.explanations)
-        what = ("one known mistake", "two known mistakes")[len(self.explanations[0].mistakes) - 1]
+        needed = len(self.explanations[0].mistakes)
+        what = f"{('one', 'two', 'three', 'four', 'five')[needed - 1]} mistake{'s' * (needed > 1)}"
         return f"explained by {what}" + (f", and {count - 1} more explain it" * (count > 1))

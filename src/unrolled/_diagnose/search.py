@@ -1,16 +1,18 @@
-"""The search: run both, and if they differ, try the known mistakes one by one, then in pairs."""
+"""The comparison: run both on the same inputs, and if they differ, ask what explains it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 import torch
 from torch import nn
 
+from unrolled._diagnose.attempt import Trials
+from unrolled._diagnose.explain import explanations, with_own_parameters
 from unrolled._diagnose.gradients import compare_gradients
 from unrolled._diagnose.mapping import Parameters, check_parameters
-from unrolled._diagnose.mistakes import Mistake, possible_in
+from unrolled._diagnose.mistakes import possible_in
+from unrolled._diagnose.narrow import narrowed
 from unrolled._diagnose.probe import (
     Case,
     Probe,
@@ -25,7 +27,7 @@ from unrolled._diagnose.probe import (
     rounding_of_single,
     running,
 )
-from unrolled._diagnose.recipe import Network, Recipe
+from unrolled._diagnose.recipe import Recipe
 from unrolled._diagnose.reference import check_reference, named_weights
 from unrolled._diagnose.report import Diagnosis, Explanation
 
@@ -45,7 +47,7 @@ def diagnose(
     parameters: Parameters | None = None,
     gradients: bool = False,
 ) -> Diagnosis:
-    """Say which known mistake explains why a hand-written network differs from PyTorch's.
+    """Say which mistake explains why a network differs from PyTorch's, and where it is made.
 
     Parameters
     ----------
@@ -124,6 +126,7 @@ def diagnose(
     The candidate runs in float64 if it can: as a rule a module can, because a copy of it is
     converted, and a function that uses float32 parameters cannot. It is called with states that are
     not zero and with zeros; one of the sequences has large numbers, so that activations saturate.
+    A difference that nothing explains takes some seconds, in a deep network up to half a minute.
     If it fails with ``N`` and ``L`` different from each other, it is tried with equal ones.
     If it is right, it runs on larger numbers too, up to some thousands in the input and in the
     states, so that a ``clamp`` is not called equal; the report says how large they were.
@@ -195,73 +198,43 @@ def diagnose(
         allowed=allowed,
         notes=tuple(notes),
     )
-    known = possible_in(network)
-    changed = [network.run(replace(Recipe(), **one.changes), *search.probe) for one in known]
-    shows = [off(results, search.expected) > allowed for results in changed]
     asked = ("Gradients were not compared, since the results differ.",) * bool(gradients)
-    if worst <= allowed:
+    if worst <= rounding:
         single = in_single or worst > _EXACT
         gap, beyond, tried = out_of_range(run, reference, seed, single)
         if beyond:
             return replace(diagnosis, difference=gap, clues=(beyond, *asked), notes=tuple(notes))
-        verdict = "rounding" if in_single and dtype == torch.float64 else "equal"
-        alike, compared = (
-            compare_gradients(run, reference, cases[-2:], parameters, single)
-            if gradients
-            else (True, ())
-        )
+        alike, compared = True, ()
+        if gradients:
+            alike, compared = compare_gradients(run, reference, cases[-2:], parameters, single)
+        known = possible_in(network)
+        changed = [network.run(one.apply(Recipe()), *search.probe) for one in known]
+        exact = worst <= allowed and not (in_single and dtype == torch.float64)
+        verdict = "equal" if exact else "rounding"
         return replace(
             diagnosis,
             verdict=verdict if alike else "gradients",
             gradients=compared,
             notes=(*notes, tried),
-            invisible=tuple(one.name for one, seen in zip(known, shows, strict=True) if not seen),
+            invisible=tuple(
+                one.name
+                for one, results in zip(known, changed, strict=True)
+                if off(results, search.expected) <= max(allowed, worst)
+            ),
         )
-    visible = [one for one, seen in zip(known, shows, strict=True) if seen]
-    found = _explanations(network, cases, visible, allowed, worst)
-    said = [*clues(network, cases, allowed), *asked]
-    if worst <= rounding:
-        said.append("The difference is no larger than the rounding of float32.")
+    # Of a difference near that of rounding, nearly all must be explained.
+    limit = min(rounding, worst / 50)
+    trials = Trials(with_own_parameters(network, candidate, reference, cases, limit), cases, limit)
+    found = explanations(trials, allowed, worst)
     return replace(
         diagnosis,
         verdict="explained" if found else "unexplained",
-        explanations=found,
-        clues=tuple(said),
+        explanations=tuple(
+            Explanation(one.mistakes, diagnosis.difference, one.remaining) for one in found
+        ),
+        clues=(
+            *clues(network, cases, rounding),
+            *(() if found else narrowed(trials, run, truth)),
+            *asked,
+        ),
     )
-
-
-def _explanations(
-    network: Network,
-    cases: Sequence[Case],
-    mistakes: Sequence[Mistake],
-    allowed: float,
-    worst: float,
-) -> tuple[Explanation, ...]:
-    """Try the mistakes one by one and, if none explains all cases, in pairs."""
-
-    def explanation(*tried: Mistake) -> Explanation | None:
-        recipe = Recipe()
-        for mistake in tried:
-            recipe = replace(recipe, **mistake.changes)
-        # Of a difference near that of rounding, nearly all must be explained. With TF32 an operand
-        # on the edge between two numbers may fall to either side.
-        limit = min(allowed, worst / 50) if recipe.products == "exact" else min(worst / 10, 0.01)
-        remaining = 0.0
-        for case in cases:
-            wanted = network.run(recipe, *case.probe)
-            if off(case.measured, wanted) > limit:
-                return None
-            if case.fresh:
-                remaining = max(remaining, gap_between(case.measured, wanted))
-        difference = max(gap_between(case.measured, case.expected) for case in cases if case.fresh)
-        return Explanation(tried, difference, remaining)
-
-    found = [explanation(one) for one in mistakes]
-    if not any(found):
-        found = [
-            explanation(one, other)
-            for one, other in combinations(mistakes, 2)
-            if "products" not in {**one.changes, **other.changes}
-            and not one.changes.keys() & other.changes
-        ]
-    return tuple(one for one in found if one)

@@ -1,0 +1,195 @@
+"""The search: one mistake, everywhere and in one place; one number; then several at once."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+from torch import nn
+
+from unrolled._diagnose.attempt import Attempt, Trials, Tried
+from unrolled._diagnose.fits import fits
+from unrolled._diagnose.mistakes import MISTAKES, Mistake, possible_in
+from unrolled._diagnose.parameters import arranged_parameters, other_parameters
+from unrolled._diagnose.probe import Case, Probe, off
+from unrolled._diagnose.recipe import Network, Recipe, Results
+from unrolled._diagnose.variations import in_places, variations
+
+__all__ = ["explanations", "with_own_parameters"]
+
+_EXACT = 1e-10  # what rounding in float64 leaves, with room
+
+
+def with_own_parameters(
+    network: Network,
+    candidate: Callable[..., Any],
+    reference: nn.Module,
+    cases: Sequence[Case],
+    limit: float,
+) -> Network:
+    """Give the network with parameters of the candidate, if it has others than the reference."""
+    if network.own is not None:
+        return network
+    best, most = network, -1
+    for own in arranged_parameters(candidate, reference, network):
+        tried = replace(network, own=own)
+        seen = Trials(tried, cases, limit).seen(Recipe(parameters="candidate"))
+        if seen > most:
+            best, most = tried, seen
+    return best
+
+
+def explanations(trials: Trials, allowed: float, worst: float) -> list[Attempt]:
+    """Try what is possible, from the simple to the far: the first kind that explains all wins."""
+    network = trials.network
+    every = possible_in(network)
+    # Other parameters may be a mistake in the formula that was written into them, so they come
+    # after all that is one with the parameters of the reference.
+    other = [one for one in every if one.changes.get("parameters") == "candidate"]
+    known = [one for one in every if one not in other]
+    simple = _distinct([*known, *variations(network)])
+    everywhere: list[Tried] = []
+    # Everywhere, then in one place.
+    for these in (known, simple[len(_distinct(known)) :], other):
+        found, parts = _singles(trials, these, worst)
+        everywhere += parts
+        if found:
+            return _best(network, found, allowed)
+    simple = _distinct([*every, *simple])
+    arranged = _with_arrangement(trials, Tried((), Recipe(), 0))
+    if arranged:
+        return [arranged]
+    cleared = trials.cleared(Recipe())
+    placed = _distinct(in_places(simple, network, cleared))
+    found, in_place = _singles(trials, placed, worst)
+    if found:
+        return _best(network, found, allowed)
+    found = fits(trials, cleared)
+    if found:
+        return _best(network, found, allowed)
+    found = _pairs(trials, known) or _pairs(trials, every)
+    if found:
+        return _best(network, found, allowed)
+    return _best(network, _steps(trials, everywhere + in_place, simple), allowed)
+
+
+def _distinct(mistakes: Iterable[Mistake]) -> list[Mistake]:
+    """Leave out what makes the same change as one before."""
+    seen: dict[Recipe, Mistake] = {}
+    for mistake in mistakes:
+        seen.setdefault(mistake.apply(Recipe()), mistake)
+    return list(seen.values())
+
+
+def _best(network: Network, found: list[Attempt], allowed: float) -> list[Attempt]:
+    """Keep those that are exact, and those that are known, if any; of two that are one, one."""
+    found = [one for one in found if one.apart <= allowed] or found
+    known = [one for one in found if all(mistake in MISTAKES for mistake in one.mistakes)]
+    kept: list[Attempt] = []
+    results: list[Results] = []
+    other = other_parameters(network)
+    probe = Probe.draw(other, seed=1, zero=False)
+    for one in known or found:
+        recipe = Recipe()
+        for mistake in one.mistakes:
+            recipe = mistake.apply(recipe)
+        run = other.run(recipe, *probe)
+        if not any(off(run, before) <= _EXACT for before in results):
+            kept.append(one)
+            results.append(run)
+    return kept
+
+
+def _limit(trials: Trials, recipe: Recipe, worst: float) -> float:
+    # With TF32 an operand on the edge between two numbers may fall to either side.
+    return trials.limit if recipe.products == "exact" else min(worst / 10, 0.01)
+
+
+def _singles(
+    trials: Trials, mistakes: Sequence[Mistake], worst: float
+) -> tuple[list[Attempt], list[Tried]]:
+    """Try each by itself; also give those that explain a part."""
+    found, parts = [], []
+    usual = trials.seen(Recipe())
+    for mistake in mistakes:
+        recipe = mistake.apply(Recipe())
+        trace = trials.trace(recipe, 0)
+        limit = _limit(trials, recipe, worst)
+        if trials.off(recipe, trace, 0) <= limit:
+            whole = trials.explains(recipe, limit, (mistake,))
+            if whole:
+                found.append(whole)
+                continue
+        if trace.h[0].shape[1] == trials.network.N:
+            seen = trials.seen(recipe, trace)
+            if seen > usual:
+                parts.append(Tried((mistake,), recipe, seen))
+    return found, parts
+
+
+def _with_arrangement(trials: Trials, tried: Tried) -> Attempt | None:
+    """Look whether all states are there, and stand in other places."""
+    arranged = trials.arranged(tried.recipe)
+    if arranged is None:
+        return None
+    recipe = arranged.apply(tried.recipe)
+    return trials.explains(recipe, trials.limit, (*tried.mistakes, arranged))
+
+
+def _pairs(trials: Trials, mistakes: Sequence[Mistake]) -> list[Attempt]:
+    found = []
+    trials.rest()
+    for one, other in combinations(mistakes, 2):
+        if trials.tired:
+            break
+        if _together(one, other):
+            recipe = other.apply(one.apply(Recipe()))
+            if trials.off(recipe, trials.trace(recipe, 0), 0) <= trials.limit:
+                whole = trials.explains(recipe, trials.limit, (one, other))
+                if whole:
+                    found.append(whole)
+    return found
+
+
+def _together(one: Mistake, other: Mistake) -> bool:
+    """Tell whether two mistakes can be made at once; TF32 is tried alone."""
+    if "products" in {**one.changes, **other.changes}:
+        return False
+    same = one.changes.keys() & other.changes
+    return not same - {"at"} and (not same or one.place != other.place)
+
+
+_STEPS, _KEPT = 3, 6
+
+
+def _steps(trials: Trials, parts: list[Tried], simple: Sequence[Mistake]) -> list[Attempt]:
+    """Add one mistake to those that explain a part, as long as it explains more."""
+    trials.rest()
+    for _ in range(_STEPS):
+        parts.sort(key=lambda tried: -tried.seen)
+        found, more = [], []
+        for tried in parts[:_KEPT]:
+            arranged = _with_arrangement(trials, tried)
+            if arranged:
+                found.append(arranged)
+                continue
+            cleared = trials.cleared(tried.recipe)
+            for mistake in _distinct([*simple, *in_places(list(simple), trials.network, cleared)]):
+                if trials.tired or not all(_together(mistake, one) for one in tried.mistakes):
+                    continue
+                recipe = mistake.apply(tried.recipe)
+                trace = trials.trace(recipe, 0)
+                mistakes = (*tried.mistakes, mistake)
+                if trials.off(recipe, trace, 0) <= trials.limit:
+                    whole = trials.explains(recipe, trials.limit, mistakes)
+                    if whole:
+                        found.append(whole)
+                        continue
+                if trace.h[0].shape[1] == trials.network.N:
+                    seen = trials.seen(recipe, trace)
+                    if seen > tried.seen:
+                        more.append(Tried(mistakes, recipe, seen))
+        if found:
+            return found
+        parts = more
+    return []
