@@ -284,7 +284,7 @@ def test_a_plain_backward_pass_builds_no_graph(kind: str) -> None:
 def test_biases_may_be_changed_before_the_backward_pass(
     kind: str, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in `torch.nn`; only where the plain loop would run again, it would meet other biases."""
+    """As in `torch.nn`; where the plain loop runs again, it meets the biases as they were."""
     monkeypatch.setattr(fast, "NUMBERS_FOR_NUMPY", numbers)
     _, module = pair(kind, True, dtype=torch.float64)
     output, _ = module(torch.randn(L, N, H_in, dtype=torch.float64))
@@ -293,8 +293,49 @@ def test_biases_may_be_changed_before_the_backward_pass(
         module.bias_ih_l0.add_(1)
     found = torch.autograd.grad(output.sum(), list(module.parameters()), retain_graph=True)
     assert all(map(torch.equal, found, expected))
-    with pytest.raises(RuntimeError, match="bias_ih and bias_hh should be what they were"):
-        torch.autograd.grad(output.sum(), list(module.parameters()), create_graph=True)
+    found = torch.autograd.grad(output.sum(), list(module.parameters()), create_graph=True)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+@every_kind
+@libraries
+@pytest.mark.parametrize("swapped", ["input", "weight_hh_l0", "weight_ih_l0"])
+def test_memory_may_be_exchanged_before_the_backward_pass(
+    kind: str, numbers: int, swapped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Buffers are refilled and averaged weights swapped in by `.data = other`."""
+    monkeypatch.setattr(fast, "NUMBERS_FOR_NUMPY", numbers)
+    found = []
+    theirs, ours = pair(kind, True, dtype=torch.float64)
+    given = torch.randn(L, N, H_in, dtype=torch.float64)
+    for module in (theirs, ours):
+        x = given.clone().requires_grad_()
+        output, _ = module(x)
+        tensor = x if swapped == "input" else getattr(module, swapped)
+        tensor.data = torch.full_like(tensor, 100.0)
+        found.append(torch.autograd.grad(output.sum(), [x, *module.parameters()]))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+class Stop(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, output: Tensor) -> Tensor:
+        return output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> None:
+        return None
+
+
+@every_kind
+@both
+def test_no_gradient_is_none(kind: str, quick: bool) -> None:
+    _, module = pair(kind, quick)
+    stopped: Any = Stop.apply(module(torch.randn(L, N, H_in))[0])  # type: ignore[no-untyped-call] # torch's is
+    stopped.sum().backward()
+    assert all(p.grad is None for p in module.parameters())
 
 
 @every_kind
@@ -425,6 +466,49 @@ def test_errors_have_the_type_and_the_phrase_of_torch(case: str) -> None:
         with pytest.raises((RuntimeError, ValueError)) as caught:
             call(package)
         assert phrase in str(caught.value)
+        raised.append(caught.type)
+    assert raised[0] is raised[1]
+
+
+def give(*names: str, data: Callable[[Tensor], Any]) -> Callable[[Any], Any]:
+    """Put other data into some parameters of a module."""
+
+    def change(module: Any) -> None:
+        for name in names:
+            getattr(module, name).data = data(getattr(module, name).detach())
+
+    return change
+
+
+WEIGHTS: dict[str, Callable[[Any], Any]] = {
+    "weight_hh in float64": give("weight_hh_l0", data=lambda t: t.double()),
+    "weight_ih in float64": give("weight_ih_l0", data=lambda t: t.double()),
+    "biases in float64": give("bias_ih_l0", "bias_hh_l0", data=lambda t: t.double()),
+    "one row of weight_hh": give("weight_hh_l0", data=lambda t: t[:1]),
+    "one row of weight_ih": give("weight_ih_l0", data=lambda t: t[:1]),
+    "a column too many": give("weight_hh_l0", data=lambda t: torch.cat([t, t[:, :1]], 1)),
+    "a bias too long": give("bias_hh_l0", data=lambda t: t.repeat(2)),
+    "memory given back": lambda m: m.weight_hh_l0.untyped_storage().resize_(0),
+    "weight_hh None": lambda m: setattr(m, "weight_hh_l0", None),
+    "bias_ih None": lambda m: setattr(m, "bias_ih_l0", None),
+    "bias_hh None": lambda m: setattr(m, "bias_hh_l0", None),
+}
+
+
+@every_kind
+@both
+@pytest.mark.parametrize("case", WEIGHTS)
+@pytest.mark.parametrize("grad", [False, True])
+def test_weights_that_do_not_fit_are_refused(kind: str, quick: bool, case: str, grad: bool) -> None:
+    raised = []
+    for module in pair(kind, quick):
+        WEIGHTS[case](module)
+        with (
+            onednn(False),
+            torch.set_grad_enabled(grad),
+            pytest.raises((RuntimeError, TypeError, ValueError)) as caught,
+        ):
+            module(torch.randn(L, N, H_in))
         raised.append(caught.type)
     assert raised[0] is raised[1]
 

@@ -153,8 +153,7 @@ def check_input(input: Any) -> None:
         raise ValueError(f"input should be 2D or 3D, got {_ranked(input)}")
 
 
-def check_features(module: nn.RNNBase, inputs: Tensor) -> None:
-    weight = module.weight_ih_l0
+def check_features(module: nn.RNNBase, inputs: Tensor, weight: Tensor) -> None:
     if inputs.dtype != weight.dtype and not _is_autocast(inputs):
         raise ValueError(
             f"input should have the dtype of the weights, {weight.dtype}, got {inputs.dtype}: "

@@ -30,6 +30,7 @@ from unrolled._torch_state import is_batched, is_transformed
 from unrolled.arrays import Array, linear, namespace
 from unrolled.bptt import Tape, backward_direction, last_state, state_before, stretches, take
 from unrolled.layers import STEPS, Direction, State, Weights, plain_direction
+from unrolled.shapes import GATES
 
 __all__ = [
     "FORWARD",
@@ -730,6 +731,8 @@ def as_array(tensor: Tensor) -> NDArray[Any]:
     ------
     TypeError
         If the tensor has another dtype, or is elsewhere.
+    RuntimeError
+        If its memory was given back.
 
     Examples
     --------
@@ -746,6 +749,8 @@ def as_array(tensor: Tensor) -> NDArray[Any]:
         )
     if tensor.is_neg():
         tensor = tensor.resolve_neg()
+    if not tensor.data_ptr() and tensor.numel():
+        raise RuntimeError(f"tensor should have memory, got none for shape {tuple(tensor.shape)}")
     memory = _Memory()
     memory.tensor = tensor  # type: ignore[attr-defined] # a slot; the memory stays while an array looks at it
     described = {"version": 3, "data": (tensor.data_ptr(), False), "typestr": kind}
@@ -770,14 +775,13 @@ class _Direction(torch.autograd.Function):
             seen = [states[0], *(initial if initial[0] is not None else [weights.weight_hh])]
             check_finite(*(seen if ctx.in_numpy else map(as_array, seen)))
         if ctx.in_numpy:
-            states = tuple([torch.from_numpy(part) for part in states])
-            ctx.gates, gates = gates, ()
-        else:
-            ctx.gates = ()
+            states, gates = (tuple(map(torch.from_numpy, parts)) for parts in (states, gates))
         ctx.save_for_backward(*needed, weight_hr, *states, *gates)
         # A backward pass needs no bias: as with PyTorch's own, it may be changed in the meantime.
-        ctx.biases = bias_ih, bias_hh
-        ctx.versions = [None if bias is None else bias._version for bias in ctx.biases]
+        ctx.biases = [
+            None if bias is None else (bias, bias._version, bias.clone())
+            for bias in (bias_ih, bias_hh)
+        ]
         ctx.set_materialize_grads(False)
         # Copies, since a view of a result would cost autograd more than it saves.
         return *states, *[last_state(order, part).clone() for part in states]
@@ -786,23 +790,55 @@ class _Direction(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
         mode, order, parts = ctx.mode, ctx.order, len(grads) // 2
         saved = ctx.saved_tensors  # raises an error if one of them was changed in the meantime
+        if all(grad is None for grad in grads):
+            return (None,) * (2 + parts + 6)
         *needed, weight_hr = saved[: parts + 4]
-        tensors, kept = [*needed, *ctx.biases, weight_hr], saved[parts + 4 :]
+        tensors, kept = [*needed, *map(_as_it_was, ctx.biases), weight_hr], saved[parts + 4 :]
         if not (torch.is_grad_enabled() or is_transformed() or any(map(_is_hidden, grads))):
             with suppress(FloatingPointError):
                 return None, None, *_by_hand(ctx, tensors, kept, grads)
-        if ctx.versions != [None if bias is None else bias._version for bias in ctx.biases]:
-            raise RuntimeError(
-                "bias_ih and bias_hh should be what they were in the forward pass for a backward "
-                "pass that runs the plain loop again, got changed ones"
-            )
         return None, None, *_differentiable(mode, order, tensors, grads)
+
+
+def _as_it_was(kept: tuple[Tensor, int, Tensor] | None) -> Tensor | None:
+    """Give a bias with the numbers that it had, for gradients of the one that there is."""
+    if kept is None or kept[0]._version == kept[1]:
+        return None if kept is None else kept[0]
+    bias, _, before = kept
+    with torch.enable_grad():
+        return bias + (before - bias).detach()
 
 
 def _is_hidden(tensor: Tensor | None) -> bool:
     """Tell whether the numbers of a tensor are not there, or not for us."""
     return tensor is not None and (
-        type(tensor) not in _PLAIN or not tensor.is_cpu or is_batched(tensor)
+        type(tensor) not in _PLAIN
+        or not tensor.is_cpu
+        or tensor.layout is not torch.strided
+        or is_batched(tensor)
+    )
+
+
+def _fit(
+    mode: str, inputs: Tensor, parts: tuple[Any, ...], weights: Weights[Tensor], order: Order
+) -> bool:
+    """Tell whether these are what they should be; what is not, the plain loop refuses."""
+    tensors = (inputs, *parts, *weights)
+    if any(map(_is_hidden, tensors)) or len({t.dtype for t in tensors if t is not None}) > 1:
+        return False
+    weight_ih, weight_hh, *biases, weight_hr = weights
+    rows, H_out = weight_hh.shape
+    hidden_size = H_out if weight_hr is None else weight_hr.shape[1]
+    wanted = len(GATES[mode]) * hidden_size
+    N = inputs.shape[-2] if order.sizes is None else order.sizes[0]
+    return (
+        rows == wanted
+        and weight_ih.shape == (wanted, inputs.shape[-1])
+        and all(bias is None or bias.shape == (wanted,) for bias in biases)
+        and (biases[0] is None) == (biases[1] is None)
+        and (weight_hr is None or weight_hr.shape == (H_out, hidden_size))
+        and (parts[0] is None or parts[0].shape == (N, H_out))
+        and (len(parts) == 1 or parts[1].shape == (N, hidden_size))
     )
 
 
@@ -814,15 +850,14 @@ def _by_hand(
     ctx: Any, tensors: Sequence[Any], kept: Sequence[Any], grads: Sequence[Any]
 ) -> tuple[Any, ...]:
     """Go backward as `unrolled.bptt` does, in NumPy where the forward pass was there."""
-    mode, parts, gates = ctx.mode, len(grads) // 2, ctx.gates
+    mode, parts = ctx.mode, len(grads) // 2
     with np.errstate(all="ignore"):
         inputs, initial, weights = _named(mode, tensors, ctx.in_numpy)
         if ctx.in_numpy:
             kept, grads = _arrays(kept), _arrays(grads)
-        else:
-            kept, gates = kept[:parts], kept[parts:]
+        states, gates = kept[:parts], kept[parts:]
         found = _backward(
-            mode, ctx.order, inputs, initial, weights, kept, gates, grads[:parts], grads[parts:],
+            mode, ctx.order, inputs, initial, weights, states, gates, grads[:parts], grads[parts:],
             input_needed=ctx.needs_input_grad[2],
             first_needed=any(ctx.needs_input_grad[3 : 3 + parts]),
         )  # fmt: skip # as wide as the page
@@ -958,11 +993,13 @@ def fast_direction(
     """
     inputs = inputs.contiguous()  # for the products, which would copy it twice
     parts = initial if mode == "LSTM" else (initial,)
-    tensors = (inputs, *parts, *weights)
-    if any(map(_is_hidden, tensors)):
+    tensors: Sequence[Any] = (inputs, *parts, *weights)
+    if not _fit(mode, inputs, parts, weights, order):
         return _plainly(mode, inputs, initial, weights, order)
     try:
         if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+            # Aliases, which keep their memory where somebody gives the tensor another.
+            tensors = [None if t is None else t.view_as(t) for t in tensors]
             results = _Direction.apply(mode, order, *tensors)  # type: ignore[no-untyped-call] # torch's is
         elif mode in _ACTIVATIONS and not order.reverse and order.sizes is None:
             results = _top_rung(mode, inputs, initial, *weights[:4])
@@ -1064,7 +1101,7 @@ def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
     ):
         return None  # something computes them
     mode, dtype = module.mode, input.dtype
-    if input.dim() != 3 or dtype is not weight_hh.dtype:
+    if input.dim() != 3 or dtype is not weight_ih.dtype:
         return None
     if module.batch_first:
         input = input.transpose(0, 1)  # (L, N, H_in)
@@ -1083,7 +1120,8 @@ def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
     if mode == "LSTM":
         initial = initial, initial
     weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh)
-    if mode in _ACTIVATIONS and not torch.is_grad_enabled() and not any(map(_is_hidden, weights)):
+    quick = mode in _ACTIVATIONS and not torch.is_grad_enabled()
+    if quick and _fit(mode, input, (initial,), weights, _FORWARD):
         try:
             output, last = _top_rung(mode, input, initial, *weights[:4])
         except FloatingPointError:

@@ -327,6 +327,8 @@ def weights_of(
         found = own.get(name)
         if found is None:  # something computes it
             found = getattr(module, name)
+        if found is None:
+            raise TypeError(f"{name} should be a Tensor, got None")
         return found if convert is None else convert(found)
 
     there = [True, True, module.bias, module.bias, getattr(module, "proj_size", 0) > 0]

@@ -220,15 +220,15 @@ class Recurrent(nn.RNNBase):
             returned, direction = _try_fast(self, input, hx, all_states)
             if returned is not None:
                 return returned
-        if isinstance(input, PackedSequence):
-            batch = self._packed_batch(input, hx, lengths, mask)
-        else:
-            batch = self._batch(input, hx, lengths, mask)
+        layers = weights_of(self)  # once, since something may compute them
+        packed = isinstance(input, PackedSequence)
+        lay_out: Callable[..., _Batch] = self._packed_batch if packed else self._batch
+        batch = lay_out(input, hx, lengths, mask, layers[0][0].weight_ih)
         results = run_network(
             self._directions(direction, batch.mask),
             batch.inputs,
             batch.states,
-            weights_of(self),
+            layers,
             self.dropout if self.training else 0.0,
             batch.sizes,
             all_states,
@@ -261,12 +261,12 @@ class Recurrent(nn.RNNBase):
             return [partial(masked_direction, step, mask) for step in steps]
         return [partial(plain_direction, step) for step in steps]
 
-    def _batch(self, input: Any, hx: Any, lengths: Any, mask: Any) -> "_Batch":
+    def _batch(self, input: Any, hx: Any, lengths: Any, mask: Any, weight: Tensor) -> "_Batch":
         """Lay out input and states time-major, ``(L, N, H_in)``; say how to lay out the results."""
         _checks.check_input(input)
         given = _checks.named_states(self, hx)
         _checks.check_ranks(given, input)
-        _checks.check_features(self, input)
+        _checks.check_features(self, input, weight)
         batched, batch_first = input.dim() == 3, self.batch_first
         if not batched:
             input = input.unsqueeze(1)  # (L, 1, H_in)
@@ -294,11 +294,13 @@ class Recurrent(nn.RNNBase):
 
         return _Batch(input, states, None, keep, laid_out, laid_last)
 
-    def _packed_batch(self, input: PackedSequence, hx: Any, lengths: Any, mask: Any) -> "_Batch":
+    def _packed_batch(
+        self, input: PackedSequence, hx: Any, lengths: Any, mask: Any, weight: Tensor
+    ) -> "_Batch":
         """Sort the states as the sequences are; say how to lay out the results."""
         data, batch_sizes, sorted_indices, unsorted_indices = input
         sizes = _checks.check_packed(input, lengths, mask)
-        _checks.check_features(self, data)
+        _checks.check_features(self, data, weight)
         given = _checks.named_states(self, hx)
         if sorted_indices is not None:
             _checks.check_sortable(given)

@@ -204,7 +204,8 @@ def diagnose(
         gap, beyond, tried = out_of_range(run, reference, seed, single)
         if beyond:
             return replace(diagnosis, difference=gap, clues=(beyond, *asked), notes=tuple(notes))
-        alike, compared = True, ()
+        alike = True
+        compared: tuple[str, ...] = ()
         if gradients:
             alike, compared = compare_gradients(run, reference, cases[-2:], parameters, single)
         known = possible_in(network)

@@ -151,8 +151,8 @@ FAMILIES: tuple[Family, ...] = (
             "h is {}", "The new hidden state is {}. PyTorch has o * tanh(c).", "LSTM"),
     _family("reset", ("before", "nowhere", "twice", "z", "complement", "in place", "bias outside",
                       "both parts", "input", "outside the tanh"),
-            "reset gate: {}", "The reset gate acts in another way: {}. PyTorch multiplies the product of "
-            "the state, bias included.", "GRU"),
+            "reset gate: {}", "The reset gate acts in another way: {}. PyTorch multiplies the "
+            "product of the state, bias included.", "GRU"),
     _family("update", ("takes", "n + z * h", "(1 - z) * n", "(1 - z) * n + h", "z * n + z * h",
                        "z * n", "(1 - z) * h", "n", "h + z * n", "(1 - z) * n + r * h",
                        "(1 - z) * (n + h)", "r * n + (1 - r) * h", "(1 - r) * n + r * h",
