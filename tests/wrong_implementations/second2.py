@@ -1,4 +1,4 @@
-# ruff: noqa: B023, B904, C408, D, E501, E731, E741, N806, N812, PERF401, PLR0402, RUF005, RUF059 # written as people write it
+# ruff: noqa # written as people write it
 # The same for the types:
 # mypy: ignore-errors
 import torch
