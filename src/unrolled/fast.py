@@ -11,6 +11,7 @@ watches or transforms operators cannot follow. So `try_fast` stands aside for au
 `torch.func`, compilation, tracing and modes; `unrolled.trace`, which is a mode, relies on that.
 """
 
+import ctypes
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -320,15 +321,13 @@ def through_numpy(
     >>> torch.allclose(ours, rnn(x)[0], atol=2e-6)
     True
     """
-    L, N, H_in = x.shape
-    output = x.new_empty(L, N, len(weight_hh))  # PyTorch's memory: NumPy's could not be resized
+    bias = None if bias_ih is None or bias_hh is None else bias_ih + bias_hh
+    output = F.linear(x, weight_ih, bias)  # (L, N, H_out)
+    if output.requires_grad:
+        output = output.detach()  # what NumPy does, autograd does not see
     states, weight = as_array(output), as_array(weight_hh).T
+    last: Any = None if h is None else as_array(h)  # (N, H_out)
     with np.errstate(all="ignore"):  # as PyTorch does
-        rows = states.reshape(L * N, states.shape[2])
-        np.dot(as_array(x).reshape(L * N, H_in), as_array(weight_ih).T, out=rows)
-        if bias_ih is not None and bias_hh is not None:
-            rows += as_array(bias_ih) + as_array(bias_hh)  # (L * N, H_out)
-        last: Any = None if h is None else as_array(h)  # (N, H_out)
         for state in states:
             if last is not None:
                 state += last.dot(weight)
@@ -617,7 +616,10 @@ FORWARD: dict[str, Callable[..., Forward[Any]]] = {
 """For each mode the top rung of its forward pass."""
 
 _FORWARD = Order()
-_TYPES = {torch.float32: np.dtype(np.float32).str, torch.float64: np.dtype(np.float64).str}
+_TYPES: dict[Any, Any] = {
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+}
 _PLAIN = (Tensor, nn.Parameter)  # a subclass may have no numbers, or want to see each operator
 _ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "RNN_TANH": (torch.tanh_, np.tanh),
@@ -677,12 +679,6 @@ def suits_numpy(inputs: Tensor, weight_hh: Tensor, order: Order) -> bool:
     if order.sizes is not None or not inputs.is_cpu:
         return False
     return inputs.size(1) * weight_hh.size(1) <= NUMBERS_FOR_NUMPY
-
-
-class _Memory:
-    """The memory of a tensor as NumPy's array interface describes it."""
-
-    __slots__ = ("__array_interface__", "tensor")
 
 
 def check_finite(*arrays: NDArray[Any]) -> None:
@@ -749,16 +745,16 @@ def as_array(tensor: Tensor) -> NDArray[Any]:
         )
     if tensor.is_neg():
         tensor = tensor.resolve_neg()
-    if not tensor.data_ptr() and tensor.numel():
-        raise RuntimeError(f"tensor should have memory, got none for shape {tuple(tensor.shape)}")
-    memory = _Memory()
-    memory.tensor = tensor  # type: ignore[attr-defined] # a slot; the memory stays while an array looks at it
-    described = {"version": 3, "data": (tensor.data_ptr(), False), "typestr": kind}
-    described["shape"] = tensor.shape
-    if not tensor.is_contiguous():
-        described["strides"] = tuple([step * tensor.itemsize for step in tensor.stride()])
-    memory.__array_interface__ = described  # type: ignore[attr-defined] # the other slot
-    return np.asarray(memory)
+    shape, strides, count, place = tensor.shape, None, tensor.numel(), tensor.data_ptr()
+    if not place and count:
+        raise RuntimeError(f"tensor should have memory, got none for shape {tuple(shape)}")
+    if count and not tensor.is_contiguous():
+        steps = tensor.stride()
+        count = 1 + sum([(size - 1) * step for size, step in zip(shape, steps, strict=True)])
+        strides = tuple([step * kind.itemsize for step in steps])
+    memory: Any = (ctypes.c_char * (count * kind.itemsize)).from_address(place)
+    memory.tensor = tensor  # so that it stays while the array is there
+    return np.ndarray(shape, kind, memory, 0, strides)
 
 
 class _Direction(torch.autograd.Function):
@@ -809,13 +805,10 @@ def _as_it_was(kept: tuple[Tensor, int, Tensor] | None) -> Tensor | None:
         return bias + (before - bias).detach()
 
 
-def _is_hidden(tensor: Tensor | None) -> bool:
-    """Tell whether the numbers of a tensor are not there, or not for us."""
-    return tensor is not None and (
-        type(tensor) not in _PLAIN
-        or not tensor.is_cpu
-        or tensor.layout is not torch.strided
-        or is_batched(tensor)
+def _is_hidden(grad: Tensor | None) -> bool:
+    """Tell whether the numbers of a gradient are not there, or not for us."""
+    return grad is not None and (
+        type(grad) not in _PLAIN or grad.layout is not torch.strided or is_batched(grad)
     )
 
 
@@ -823,10 +816,18 @@ def _fit(
     mode: str, inputs: Tensor, parts: tuple[Any, ...], weights: Weights[Tensor], order: Order
 ) -> bool:
     """Tell whether these are what they should be; what is not, the plain loop refuses."""
-    tensors = (inputs, *parts, *weights)
-    if any(map(_is_hidden, tensors)) or len({t.dtype for t in tensors if t is not None}) > 1:
+    dtype = inputs.dtype
+    for t in (inputs, *parts, *weights):  # asked so often that calls would be noticed
+        if t is not None and (
+            t.dtype is not dtype
+            or type(t) not in _PLAIN
+            or not t.is_cpu
+            or t.layout is not torch.strided
+        ):
+            return False
+    weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = weights
+    if dtype not in _TYPES or weight_hh.dim() != 2:
         return False
-    weight_ih, weight_hh, *biases, weight_hr = weights
     rows, H_out = weight_hh.shape
     hidden_size = H_out if weight_hr is None else weight_hr.shape[1]
     wanted = len(GATES[mode]) * hidden_size
@@ -834,8 +835,9 @@ def _fit(
     return (
         rows == wanted
         and weight_ih.shape == (wanted, inputs.shape[-1])
-        and all(bias is None or bias.shape == (wanted,) for bias in biases)
-        and (biases[0] is None) == (biases[1] is None)
+        and (bias_ih is None) == (bias_hh is None)
+        and (bias_ih is None or bias_ih.shape == (wanted,))
+        and (bias_hh is None or bias_hh.shape == (wanted,))
         and (weight_hr is None or weight_hr.shape == (H_out, hidden_size))
         and (parts[0] is None or parts[0].shape == (N, H_out))
         and (len(parts) == 1 or parts[1].shape == (N, hidden_size))
@@ -1105,14 +1107,14 @@ def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
         return None
     if module.batch_first:
         input = input.transpose(0, 1)  # (L, N, H_in)
-    L, N, H_in = input.shape
-    if L == 0 or N == 0 or H_in != module.input_size or input.device != weight_hh.device:
+    _, N, H_in = input.shape
+    if H_in != module.input_size or not weight_ih.is_cpu:
         return None
     initial: State = None
     if hx is not None:
         if mode == "LSTM" or type(hx) is not Tensor or hx.dtype != dtype:
             return None
-        if hx.shape != (1, N, module.hidden_size) or hx.device != weight_hh.device:
+        if hx.shape != (1, N, module.hidden_size) or not hx.is_cpu:
             return None
         initial = hx[0]
     elif mode not in _ACTIVATIONS:
