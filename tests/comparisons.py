@@ -1125,6 +1125,17 @@ def diagnose_differences(package: Any) -> Iterator[str]:
         found = package.diagnose(partial(by_hand, old_first=old_first, before=before), gru).names
         if found != names:
             yield f"old_first={old_first}, before={before}: {found}"
+    searched: list[Tensor] = []
+
+    def at_first(x: Tensor, hx: Tensor) -> tuple[Tensor, Tensor]:
+        """Make another mistake on what the search does not see."""
+        if not searched and hx.any():
+            searched.append(x[-1].float())
+        return by_hand(x, hx, not searched or torch.equal(x[-1].float(), searched[0]), False)
+
+    found = package.diagnose(at_first, gru).names
+    if found:
+        yield f"a mistake on some input alone: {found}"
     if package.diagnose(lstm, lstm).verdict != "equal":
         yield "an LSTM differs from itself"
     found = package.diagnose(lambda x, hx: swapped(x, hx), gru).names

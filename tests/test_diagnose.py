@@ -1800,3 +1800,75 @@ def test_a_variation_is_named(name: str) -> None:
 
         diagnosis = diagnose(candidate, reference)
         assert diagnosis.verdict in ("explained", "equal"), mistake.name
+
+
+# What narrows down, where no explanation is found.
+
+
+def skewed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Change a candidate so that nothing explains it."""
+
+    def forward(x: Tensor, hx: Any) -> Any:
+        output, last = function(x, hx)
+        factor = 1 + 0.1 * torch.sin(7 * x.sum(-1, keepdim=True))
+        return output * factor, last
+
+    return forward
+
+
+def clues_of(reference: nn.RNNBase, candidate: Callable[..., Any]) -> str:
+    diagnosis = diagnose(candidate, reference)
+    assert diagnosis.verdict == "unexplained"
+    return "\n".join(diagnosis.clues)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_narrowing_without_biases(kind: str) -> None:
+    reference = getattr(nn, kind)(H_IN, H, bias=False)
+    assert "is off by up to" in clues_of(reference, skewed(lambda x, hx: reference(x, hx)))
+
+
+def test_narrowing_says_which_state_it_is() -> None:
+    """Wrong where c_0 is not zero, and nowhere else."""
+    lstm = nn.LSTM(H_IN, H)
+
+    def forward(x: Tensor, hx: Any) -> Any:
+        output, last = lstm(x, hx)
+        return output + 0.1 * torch.sin(9 * hx[1]), last
+
+    assert "With zeros as c_0 everything is right." in clues_of(lstm, forward)
+
+
+def test_narrowing_says_that_a_state_has_no_effect_on_the_output() -> None:
+    lstm = nn.LSTM(H_IN, H)
+
+    def forward(x: Tensor, hx: Any) -> Any:
+        output, _ = lstm(x)
+        _, last = lstm(x, hx)
+        return torch.sin(3 * output), last
+
+    assert "h_0 acts on no time step of the output" in clues_of(lstm, forward)
+
+
+def test_narrowing_looks_at_the_gates_of_the_last_layer() -> None:
+    """The layers below are right, so that what enters the last one is known."""
+    lstm = nn.LSTM(H_IN, H, 2)
+
+    def forward(x: Tensor, hx: Any) -> Any:
+        states = []
+        below = nn.LSTM(H_IN, H).to(x.dtype)
+        below.load_state_dict({n: p for n, p in lstm.state_dict().items() if n.endswith("l0")})
+        inputs, first = below(x, (hx[0][:1], hx[1][:1]))
+        h, c = hx[0][1], hx[1][1]
+        for x_t in inputs:
+            sums = F.linear(x_t, lstm.weight_ih_l1.to(x.dtype), lstm.bias_ih_l1.to(x.dtype))
+            sums = sums + F.linear(h, lstm.weight_hh_l1.to(x.dtype), lstm.bias_hh_l1.to(x.dtype))
+            i, f, g, o = sums.chunk(4, -1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.sin(3 * torch.tanh(g))
+            h = torch.sigmoid(o) * torch.tanh(c)
+            states.append(h)
+        last = (torch.cat([first[0], h[None]]), torch.cat([first[1], c[None]]))
+        return torch.stack(states), last
+
+    clues = clues_of(lstm, forward)
+    assert "layer 1: o is right, f is right, i * g is off by up to" in clues

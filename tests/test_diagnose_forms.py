@@ -764,7 +764,7 @@ OTHER_REFERENCES: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     "a parameter deleted": (ValueError, "have all its parameters, or what computes them .*'RNN' "
                             "object has no attribute 'bias_hh_l0'",
                             lambda: changed(lambda rnn: delattr(rnn, "bias_hh_l0"))),
-    "no tensor": (ValueError, "float32 or float64, got NoneType as bias_hh_l0",
+    "no tensor": (ValueError, "have all its parameters, .*bias_hh_l0 should be a Tensor, got None",
                   lambda: changed(lambda rnn: setattr(rnn, "bias_hh_l0", None))),
     "not a number": (ValueError, "finite parameters, got infinite ones or NaN in weight_hh_l0",
                      lambda: changed(lambda rnn: rnn.weight_hh_l0.data.fill_(torch.nan))),

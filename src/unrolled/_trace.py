@@ -281,9 +281,6 @@ def trace(
         raise TypeError(f"module should be an RNN, GRU or LSTM of unrolled or torch.nn, got {got}")
     if isinstance(module, Recurrent) and module.step is not None:
         raise TypeError("module should have no step of its own, whose operations have no names")
-    for name, value in {"input": _data(input), "hx": hx}.items():
-        if isinstance(value, Tensor) and value.is_meta:
-            raise RuntimeError(f"{name} should have numbers, got one on the meta device")
     states: Any = tuple(hx) if isinstance(hx, list) else hx  # torch.nn.LSTM takes both
     before = torch.get_rng_state()
     ours = _with_parameters_of(module)

@@ -140,15 +140,11 @@ def _pairs(trials: Trials, mistakes: Sequence[Mistake]) -> list[Attempt]:
     found = []
     trials.rest()
     for one, other in combinations(mistakes, 2):
-        if trials.tired:
-            break
-        if _together(one, other):
+        if not trials.tired and _together(one, other):
             recipe = other.apply(one.apply(Recipe()))
             if trials.off(recipe, trials.trace(recipe, 0), 0) <= trials.limit:
-                whole = trials.explains(recipe, trials.limit, (one, other))
-                if whole:
-                    found.append(whole)
-    return found
+                found.append(trials.explains(recipe, trials.limit, (one, other)))
+    return [whole for whole in found if whole]
 
 
 def _together(one: Mistake, other: Mistake) -> bool:
@@ -167,7 +163,8 @@ def _steps(trials: Trials, parts: list[Tried], simple: Sequence[Mistake]) -> lis
     trials.rest()
     for _ in range(_STEPS):
         parts.sort(key=lambda tried: -tried.seen)
-        found, more = [], []
+        found: list[Attempt | None] = []
+        more: list[Tried] = []
         for tried in parts[:_KEPT]:
             arranged = _with_arrangement(trials, tried)
             if arranged:
@@ -181,15 +178,13 @@ def _steps(trials: Trials, parts: list[Tried], simple: Sequence[Mistake]) -> lis
                 trace = trials.trace(recipe, 0)
                 mistakes = (*tried.mistakes, mistake)
                 if trials.off(recipe, trace, 0) <= trials.limit:
-                    whole = trials.explains(recipe, trials.limit, mistakes)
-                    if whole:
-                        found.append(whole)
-                        continue
-                if trace.h[0].shape[1] == trials.network.N:
+                    found.append(trials.explains(recipe, trials.limit, mistakes))
+                elif trace.h[0].shape[1] == trials.network.N:
                     seen = trials.seen(recipe, trace)
                     if seen > tried.seen:
                         more.append(Tried(mistakes, recipe, seen))
-        if found:
-            return found
+        whole = [one for one in found if one]
+        if whole:
+            return whole
         parts = more
     return []

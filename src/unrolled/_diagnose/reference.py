@@ -39,16 +39,16 @@ def check_reference(reference: object, cell: bool) -> None:
         )
     try:
         weights = named_weights(reference)
-    except AttributeError as error:
+    except (AttributeError, TypeError) as error:
         raise ValueError(
             "reference should have all its parameters, or what computes them should leave each "
             f"under its name: {one_line(error)}"
         ) from error
     for name, weight in weights.items():
-        if not isinstance(weight, Tensor) or weight.dtype not in _DTYPES:
-            kind = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
+        if weight.dtype not in _DTYPES:
             raise ValueError(
-                f"reference should have parameters of float32 or float64, got {kind} as {name}"
+                "reference should have parameters of float32 or float64, "
+                f"got {weight.dtype} as {name}"
             )
         if weight.device.type == "meta" or not weight.isfinite().all():
             what = "no numbers (meta)" if weight.device.type == "meta" else "infinite ones or NaN"
