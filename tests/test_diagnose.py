@@ -1872,3 +1872,53 @@ def test_narrowing_looks_at_the_gates_of_the_last_layer() -> None:
 
     clues = clues_of(lstm, forward)
     assert "layer 1: o is right, f is right, i * g is off by up to" in clues
+
+
+def test_narrowing_where_the_cell_state_cannot_be_read() -> None:
+    """The hidden state is that of a gate that is open, whatever the size of the cell state."""
+    lstm = nn.LSTM(H_IN, H)
+
+    def forward(x: Tensor, hx: Any) -> Any:
+        h, c, states = hx[0][0], hx[1][0], []
+        for x_t in x:
+            sums = F.linear(x_t, lstm.weight_ih_l0, lstm.bias_ih_l0)
+            i, f, g, o = (sums + F.linear(h, lstm.weight_hh_l0, lstm.bias_hh_l0)).chunk(4, -1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * (3 * c + c**3).clamp(-1, 1)
+            states.append(h)
+        return torch.stack(states), (h[None], c[None])
+
+    assert "In the first step: o is right." in clues_of(lstm, forward)
+
+
+def test_a_state_of_a_cell_in_another_place() -> None:
+    cell = nn.LSTMCell(H_IN, H)
+    diagnosis = diagnose(lambda x, state: (cell(x, state)[0],) * 2, cell)
+    assert diagnosis.names == ("c: h",)
+
+
+def test_parameters_that_fit_nowhere_are_left_out() -> None:
+    gru = nn.GRU(H_IN, H)
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru = nn.GRU(H_IN, H)
+            self.scale = nn.Parameter(torch.ones(3))
+            self.wide = nn.Parameter(torch.ones(3 * H, 7))
+
+        def forward(self, x: Tensor, hx: Tensor) -> Any:
+            return self.gru(x, hx)
+
+    assert diagnose(Own(), gru).names == ("parameters of its own",)
+
+
+def test_a_name_that_has_no_value_yet() -> None:
+    rnn = nn.RNN(H_IN, H)
+
+    def candidate(x: Tensor, hx: Tensor) -> Any:
+        return rnn(x, hx) if x is not None else later
+
+    assert diagnose(lambda x, hx: candidate(x, hx)[0].relu(), rnn).names != ()
+    assert diagnose(candidate, rnn).verdict == "equal"
+    later = None

@@ -162,10 +162,10 @@ class _Table:
             rows = self.samples[k]
             if rows.shape[-1] != len(values) or (k >= self.computed and not own):
                 continue  # the initial ones were given to the candidate, and are no sign
-            hits = np.flatnonzero(np.abs(rows[:, :4] - values[:4]).max(1) <= limit)
-            for hit in hits:
-                if np.abs(rows[hit] - values).max() <= limit:
-                    return kind, place, int(hit) // states.shape[1], int(hit) % states.shape[1]
+            near = np.flatnonzero(np.abs(rows[:, :4] - values[:4]).max(1) <= limit)
+            hits = [int(hit) for hit in near if np.abs(rows[hit] - values).max() <= limit]
+            if hits:
+                return kind, place, *divmod(hits[0], states.shape[1])
         return None
 
     @np.errstate(invalid="ignore")  # a candidate may return infinities
@@ -220,7 +220,7 @@ def _told(taken: list[tuple[Target, Source]], network: Network) -> tuple[str, st
     if mixed:
         said.append("and the sequences are mixed")
     more = f"; and {len(said) - 4} more" if len(said) > 4 else ""
-    what = " and ".join(names)
+    what = " and ".join(name.removesuffix("_n") if network.cell else name for name in names)
     kinds = {source[0] for _, source in taken}
     same = {source[:3] for _, source in taken}
     if kinds <= {"h_0", "c_0"}:

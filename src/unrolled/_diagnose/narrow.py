@@ -167,8 +167,6 @@ def _gates(trials: Trials, run: Run) -> Iterator[str]:
     one = network.layers[last][0]
     if not network.takes_state or one.weight_hr is not None:
         return
-    if not network.cell and network.compared[0] != "output":
-        return
     x, states = trials.cases[0].probe
     x = x / np.maximum(1, np.abs(x).max(axis=-1, keepdims=True))  # nothing saturates
     base = trials.network.trace(Recipe(), x, states, type(trials.memories[0])())
@@ -243,8 +241,6 @@ def _sums(trials: Trials, run: Run) -> Iterator[str]:
     """Undo the tanh of the first step; say which parts of the sum are off."""
     network = trials.network
     if network.num_layers > 1 or network.D > 1 or not network.takes_state:
-        return
-    if not network.cell and network.compared[0] != "output":
         return
     own = network.layers[0][0]
     x, states = trials.cases[0].probe
