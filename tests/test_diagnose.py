@@ -1917,8 +1917,39 @@ def test_a_name_that_has_no_value_yet() -> None:
     rnn = nn.RNN(H_IN, H)
 
     def candidate(x: Tensor, hx: Tensor) -> Any:
-        return rnn(x, hx) if x is not None else later
+        return rnn(x, hx)[0].relu() if x is not None else later
 
-    assert diagnose(lambda x, hx: candidate(x, hx)[0].relu(), rnn).names != ()
-    assert diagnose(candidate, rnn).verdict == "equal"
+    assert diagnose(candidate, rnn).names == ("output: relu",)
     later = None
+
+
+def test_sequences_that_are_mixed() -> None:
+    rnn = nn.RNN(H_IN, H)
+
+    def forward(x: Tensor, hx: Tensor) -> Any:
+        output, h_n = rnn(x, hx)
+        return output, h_n[:, [2, 0, 1]]
+
+    (explanation,) = diagnose(forward, rnn).explanations
+    (mistake,) = explanation.mistakes
+    assert "and the sequences are mixed" in mistake.says
+
+
+def test_narrowing_where_every_layer_is_wrong() -> None:
+    lstm = nn.LSTM(H_IN, H, 2)
+    clues = clues_of(lstm, lambda x, hx: lstm(x + 0.3 * torch.sin(5 * x), hx))
+    assert "The first that is wrong, from below, is layer 0." in clues
+
+
+def test_narrowing_of_a_cell() -> None:
+    cell = nn.LSTMCell(H_IN, H)
+
+    def forward(x: Tensor, state: Any) -> Any:
+        sums = F.linear(x, cell.weight_ih, cell.bias_ih)
+        i, f, g, o = (sums + F.linear(state[0], cell.weight_hh, cell.bias_hh)).chunk(4, -1)
+        c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.sin(3 * torch.tanh(g))
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+    diagnosis = diagnose(forward, cell)
+    assert diagnosis.verdict == "unexplained"
+    assert any("o is right, f is right, i * g is off" in clue for clue in diagnosis.clues)
