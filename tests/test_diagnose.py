@@ -1830,7 +1830,7 @@ def test_narrowing_without_biases(kind: str) -> None:
 
 def test_narrowing_says_which_state_it_is() -> None:
     """Wrong where c_0 is not zero, and nowhere else."""
-    lstm = nn.LSTM(H_IN, H)
+    lstm: Any = nn.LSTM(H_IN, H)
 
     def forward(x: Tensor, hx: Any) -> Any:
         output, last = lstm(x, hx)
@@ -1840,7 +1840,7 @@ def test_narrowing_says_which_state_it_is() -> None:
 
 
 def test_narrowing_says_that_a_state_has_no_effect_on_the_output() -> None:
-    lstm = nn.LSTM(H_IN, H)
+    lstm: Any = nn.LSTM(H_IN, H)
 
     def forward(x: Tensor, hx: Any) -> Any:
         output, _ = lstm(x)
@@ -1852,7 +1852,7 @@ def test_narrowing_says_that_a_state_has_no_effect_on_the_output() -> None:
 
 def test_narrowing_looks_at_the_gates_of_the_last_layer() -> None:
     """The layers below are right, so that what enters the last one is known."""
-    lstm = nn.LSTM(H_IN, H, 2)
+    lstm: Any = nn.LSTM(H_IN, H, 2)
 
     def forward(x: Tensor, hx: Any) -> Any:
         states = []
@@ -1876,7 +1876,7 @@ def test_narrowing_looks_at_the_gates_of_the_last_layer() -> None:
 
 def test_narrowing_where_the_cell_state_cannot_be_read() -> None:
     """The hidden state is that of a gate that is open, whatever the size of the cell state."""
-    lstm = nn.LSTM(H_IN, H)
+    lstm: Any = nn.LSTM(H_IN, H)
 
     def forward(x: Tensor, hx: Any) -> Any:
         h, c, states = hx[0][0], hx[1][0], []
@@ -1942,7 +1942,7 @@ def test_narrowing_where_every_layer_is_wrong() -> None:
 
 
 def test_narrowing_of_a_cell() -> None:
-    cell = nn.LSTMCell(H_IN, H)
+    cell: Any = nn.LSTMCell(H_IN, H)
 
     def forward(x: Tensor, state: Any) -> Any:
         sums = F.linear(x, cell.weight_ih, cell.bias_ih)
