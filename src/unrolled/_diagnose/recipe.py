@@ -74,8 +74,7 @@ class Recipe:
         `weight_ih`, in one product; or each weight meets the factor of the other.
     bias_ih, bias_hh : float
         How often each is added.
-    biases : {"own", "merged", "merged inside", "exchanged", "ih for both", "hh for both", "after",
-            "bias_ih after", "bias_hh after"}
+    biases : str
         What is added to the projected input and to the projected state: to each its own bias; to
         the first the sum of both, and nothing to the second; the other way round; each the bias of
         the other; the same bias to both; or both or one after the activation.
@@ -161,8 +160,7 @@ class Recipe:
         although it ran forward.
     side_by_side : {"forward first", "reverse first", "interleaved", "stacked"}
         How the directions are put together.
-    last : {"each its own", "reversed", "by direction", "of the last time step", "exchanged",
-            "reshaped"}
+    last : str
         The final states: of each layer and direction, in their order; in reversed order; ordered by
         direction first; of the reverse direction that of the last time step, not of its last step;
         or, in an LSTM, ``c_n`` for ``h_n`` and vice versa.
