@@ -619,3 +619,35 @@ def test_arrays_are_the_memory_of_tensors() -> None:
             TypeError, match=r"tensor should be of float32 or float64 on a CPU, got"
         ):
             fast.as_array(wrong)
+
+
+@every_kind
+def test_what_does_not_fit_a_direction_runs_plainly(kind: str) -> None:
+    module = getattr(unrolled, kind)(H_in, H_out, dtype=torch.bfloat16)
+    x = torch.randn(L, N, H_in, dtype=torch.bfloat16)
+    h_0 = torch.zeros(N, H_out, dtype=torch.bfloat16)
+    ((weights,),) = unrolled.layers.weights_of(module)
+    mode, initial = module.mode, (h_0, h_0) if kind == "LSTM" else h_0
+    states, _ = fast.fast_direction(mode, x, initial, weights, unrolled.Order())
+    assert torch.equal(states[0] if kind == "LSTM" else states, module(x)[0])
+
+
+def test_what_numpy_does_autograd_does_not_see() -> None:
+    rnn: Any = nn.RNN(H_in, H_out)
+    x = torch.randn(L, N, H_in)
+    output, _ = fast.through_numpy(x, None, *rnn.parameters())
+    assert not output.requires_grad
+    torch.testing.assert_close(output, rnn(x)[0].detach(), rtol=0, atol=2e-6)
+
+
+@every_kind
+@pytest.mark.parametrize("numbers", [0, 1024])
+@pytest.mark.parametrize("size", [1, 2])
+def test_no_output_is_a_view(
+    kind: str, numbers: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A product with a single row may be one."""
+    monkeypatch.setattr(fast, "NUMBERS_FOR_NUMPY", numbers)
+    module = getattr(unrolled, kind)(1, 1, size, fast=True)
+    with torch.no_grad():
+        module(torch.zeros(1, 1, 1))[0].detach_()

@@ -1133,6 +1133,6 @@ def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
     if mode == "LSTM":
         output = output[0]
     last = each(lambda part: torch.stack([part]), last)  # no views, as in torch.nn
-    if output.requires_grad:
+    if output.requires_grad or output._is_view():
         output = output.clone()  # it is kept for the backward pass, and the caller may change his
     return output.transpose_(0, 1) if module.batch_first else output, last

@@ -234,7 +234,7 @@ class Recurrent(nn.RNNBase):
             all_states,
         )
         output = results.output
-        if direction is not None and not self.bidirectional and output.requires_grad:
+        if direction is not None and (output.requires_grad or output._is_view()):
             output = output.clone()  # it is kept for the backward pass, and yours may be changed
         output = batch.laid_out(output, True)
         last = each(batch.laid_last, each(_stacked, *results.last))
