@@ -1765,7 +1765,7 @@ VARIED: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", VARIED)
 def test_every_variation_gives_results_of_the_right_shape(name: str) -> None:
     """What is tried must be possible, everywhere and in single places."""
-    network = network_of(VARIED[name](), lambda x, hx: None, False, None, None, 0)
+    network = network_of(VARIED[name](), False, None, None, 0)
     probe = Probe.draw(network, 0, False)
     right = network.run(Recipe(), *probe)
     shapes = {key: values.shape for key, values in right.items()}
@@ -1783,7 +1783,7 @@ def test_every_variation_gives_results_of_the_right_shape(name: str) -> None:
 def test_a_variation_is_named(name: str) -> None:
     """A recipe is run as the candidate: it, or what is the same network, must be found."""
     reference = VARIED[name]().double()
-    network = network_of(reference, lambda x, hx: None, False, None, None, 0)
+    network = network_of(reference, False, None, None, 0)
     network = replace(
         network, compared=tuple(network.run(Recipe(), *Probe.draw(network, 0, False)))
     )

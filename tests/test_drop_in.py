@@ -20,6 +20,7 @@ import unrolled
 from tests.comparisons import KINDS, Configuration, Operators, onednn, tensors
 from tests.observables import differences, observations
 from tests.strategies import FEWER, configurations
+from tests.test_modules import flat
 from unrolled import fast
 
 N, L, H_in, H_out = 3, 5, 10, 20
@@ -527,14 +528,9 @@ def test_autocast_gives_the_dtype_of_torch(
     theirs, ours = pair(kind, quick)
     x = torch.randn(L, N, H_in).to(low if already else torch.float32)
     with onednn(False), torch.autocast("cpu", dtype=low):
-        for a, b in zip(*(_flat(module(x)) for module in (ours, theirs)), strict=True):
+        for a, b in zip(*(flat(module(x)) for module in (ours, theirs)), strict=True):
             assert a.dtype == b.dtype
             assert torch.equal(a, b)
-
-
-def _flat(returned: Any) -> list[Tensor]:
-    output, last = returned
-    return [output, *tensors(last)]
 
 
 def test_under_autocast_onednn_gives_a_low_precision() -> None:

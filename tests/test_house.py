@@ -71,7 +71,7 @@ sizes = dict(input_size=3, hidden_size=4, num_layers=2, bidirectional=True)
 drawn = unrolled.uniform_parameters("LSTM", **sizes, seed=7)
 shapes = unrolled.parameter_shapes("LSTM", **sizes)
 assert {name: array.shape for name, array in drawn.items()} == shapes
-assert unrolled.init.uniform_bound(4) == 0.5
+assert unrolled.shapes.uniform_bound(4) == 0.5
 onnx = unrolled.porting.to_layout("onnx", "LSTM", drawn)
 back = unrolled.porting.from_layout("onnx", "LSTM", onnx)
 assert back.keys() == drawn.keys()

@@ -376,7 +376,7 @@ MUTATIONS = {
         "shapes.py", '("i", "f", "g", "o")', '("i", "f", "g")', SHAPES
     ),
     "bound from the variance": Mutation(
-        "init.py", "1.0 / math.sqrt(hidden_size)", "1.0 / hidden_size", INIT
+        "shapes.py", "1.0 / math.sqrt(hidden_size)", "1.0 / hidden_size", INIT
     ),
     "bound not rounded": Mutation(
         "init.py",

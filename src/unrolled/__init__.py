@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from unrolled.cells import lstm_step as lstm_step
     from unrolled.cells import rnn_cell as rnn_cell
     from unrolled.cells import rnn_step as rnn_step
-    from unrolled.init import uniform_bound as uniform_bound
     from unrolled.init import uniform_parameters as uniform_parameters
     from unrolled.modules import GRU as GRU
     from unrolled.modules import LSTM as LSTM
     from unrolled.modules import RNN as RNN
     from unrolled.shapes import parameter_count as parameter_count
     from unrolled.shapes import parameter_shapes as parameter_shapes
+    from unrolled.shapes import uniform_bound as uniform_bound
 
 FLOORS = (
     "shapes",
@@ -70,8 +70,8 @@ FLOORS = (
 """The modules of the package, from the lowest floor to the highest."""
 
 _NAMES = {
-    "shapes": ("parameter_count", "parameter_shapes"),
-    "init": ("uniform_bound", "uniform_parameters"),
+    "shapes": ("parameter_count", "parameter_shapes", "uniform_bound"),
+    "init": ("uniform_parameters",),
     "arrays": ("linear", "sigmoid"),
     "cells": (
         *("rnn_step", "gru_step", "lstm_step"),

@@ -236,7 +236,7 @@ def check_packed(input: PackedSequence, lengths: object, mask: object) -> list[i
                 f"{name} should be left out for a PackedSequence, which has lengths of its own, "
                 f"got {type(value).__name__}"
             )
-    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call] # public, untyped
+    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call] # torch has no types for it
         raise RuntimeError(
             "input should be a Tensor where torch.jit.trace records, got a PackedSequence: its "
             "batch_sizes would become constants; pass lengths with a padded Tensor instead"

@@ -5,48 +5,14 @@ distribution on ``[-bound, bound)`` with ``bound = 1 / sqrt(hidden_size)``. On a
 come from the Mersenne Twister that ``torch.manual_seed`` seeds; NumPy has the same generator.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.shapes import as_integer, parameter_shapes
+from unrolled.shapes import as_integer, parameter_shapes, uniform_bound
 
-__all__ = ["uniform_bound", "uniform_parameters"]
+__all__ = ["uniform_parameters"]
 
 _MANTISSA_BITS = 24  # what a float32 can hold; PyTorch keeps that many bits of each draw
-
-
-def uniform_bound(hidden_size: int) -> float:
-    """Give the bound of the initial distribution, ``1 / sqrt(hidden_size)``.
-
-    Parameters
-    ----------
-    hidden_size : int
-        Features of one gate; neither ``input_size`` nor ``proj_size`` has a part in it.
-
-    Returns
-    -------
-    float
-        The bound. The standard deviation is smaller: ``bound / sqrt(3)``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `hidden_size` is no integer, or not greater than zero.
-
-    Notes
-    -----
-    Source: ``torch.nn.RNNBase.reset_parameters``, where it bears the name ``stdv``.
-
-    Examples
-    --------
-    >>> round(uniform_bound(20), 4)
-    0.2236
-    """
-    if as_integer("hidden_size", hidden_size) <= 0:
-        raise ValueError(f"hidden_size must be greater than zero, got {hidden_size}")
-    return 1.0 / math.sqrt(hidden_size)
 
 
 def uniform_parameters(

@@ -5,7 +5,6 @@ They inherit `torch.nn.RNNBase`, from which parameters and their initialisation 
 ``torch.compile(fullgraph=True)`` refuses.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Never, TypeAlias
@@ -26,7 +25,7 @@ from unrolled.layers import (
     run_network,
     weights_of,
 )
-from unrolled.shapes import check_arguments, num_directions
+from unrolled.shapes import check_arguments, num_directions, uniform_bound
 
 __all__ = ["GRU", "LSTM", "RNN", "Recurrent", "States"]
 
@@ -146,10 +145,10 @@ class Recurrent(nn.RNNBase):
         --------
         >>> rnn = RNN(10, 20)
         >>> rnn.reset_parameters()
-        >>> bool(rnn.weight_hh_l0.abs().max() <= 1 / math.sqrt(20))
+        >>> bool(rnn.weight_hh_l0.abs().max() <= uniform_bound(20))
         True
         """
-        bound = 1.0 / math.sqrt(self.hidden_size)  # see `unrolled.uniform_bound`
+        bound = uniform_bound(self.hidden_size)
         for name in self._flat_weights_names:
             nn.init.uniform_(getattr(self, name), -bound, bound)
 

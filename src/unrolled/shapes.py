@@ -29,6 +29,7 @@ __all__ = [
     "parameter_shapes",
     "parse_parameter_name",
     "real_hidden_size",
+    "uniform_bound",
 ]
 
 Shape: TypeAlias = tuple[int, ...]
@@ -299,6 +300,38 @@ def parameter_shapes(
                     hidden_size,
                 )
     return shapes
+
+
+def uniform_bound(hidden_size: int) -> float:
+    """Give the bound of the initial distribution, ``1 / sqrt(hidden_size)``.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Features of one gate; neither ``input_size`` nor ``proj_size`` has a part in it.
+
+    Returns
+    -------
+    float
+        The bound. The standard deviation is smaller: ``bound / sqrt(3)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `hidden_size` is no integer, or not greater than zero.
+
+    Notes
+    -----
+    Source: ``torch.nn.RNNBase.reset_parameters``, where it bears the name ``stdv``.
+
+    Examples
+    --------
+    >>> round(uniform_bound(20), 4)
+    0.2236
+    """
+    if as_integer("hidden_size", hidden_size) <= 0:
+        raise ValueError(f"hidden_size must be greater than zero, got {hidden_size}")
+    return 1.0 / math.sqrt(hidden_size)
 
 
 def parameter_count(

@@ -28,8 +28,6 @@ def with_own_parameters(
     limit: float,
 ) -> Network:
     """Give the network with parameters of the candidate, if it has others than the reference."""
-    if network.own is not None:
-        return network
     best, most = network, -1
     for own in arranged_parameters(candidate, reference, network):
         tried = replace(network, own=own)

@@ -194,6 +194,7 @@ def _gates(trials: Trials, run: Run) -> Iterator[str]:
             D = network.D
             inputs = np.concatenate(base.h[(last - 1) * D : last * D], -1)
         own = network.layers[last][direction]
+        # The formula once more, since a trace keeps the states and no gates.
         h = states[0] if network.cell else states[0][row]
         sums = inputs[t] @ own.weight_ih.T + h @ own.weight_hh.T
         if own.bias_ih is not None:

@@ -51,7 +51,9 @@ def arranged_parameters(
         }  # fmt: skip # one thought
         if not theirs or all(part.tobytes() in ours for part in theirs.values()):
             continue
-        yield from islice(_arrangements(theirs, network), _TRIED)
+        # In their own order first, and in no other if they have PyTorch's names.
+        named = theirs.keys() == dict(reference.named_parameters()).keys()
+        yield from islice(_arrangements(theirs, network), 1 if named else _TRIED)
 
 
 def _modules(candidate: Callable[..., Any]) -> Iterator[nn.Module]:

@@ -26,7 +26,6 @@ from unrolled._diagnose.reference import (
     tensors_of,
 )
 from unrolled._summary import mode_of
-from unrolled.layers import Weights
 from unrolled.shapes import num_directions
 
 __all__ = [
@@ -160,7 +159,7 @@ class Run:
             with warnings.catch_warnings():  # NumPy's, of a tensor that it takes for an array
                 warnings.filterwarnings("error", "__array__ implementation", DeprecationWarning)
                 returned = self.form.call(self.function, given[0], given[1:])
-        except Exception as error:
+        except Exception as error:  # somebody's code can raise anything
             raise RuntimeError(
                 f"candidate raised {type(error).__name__} for x of shape {tuple(x.shape)} and "
                 f"{self.dtype}: {one_line(error)}"
@@ -190,7 +189,6 @@ class Run:
 
 def network_of(
     reference: Reference,
-    candidate: Callable[..., Any],
     cell: bool,
     L: int | None,
     N: int | None,
@@ -226,9 +224,7 @@ def network_of(
     )
     check_computes(reference, network, x, states)
     # What computes a parameter has run now.
-    return replace(
-        network, layers=parameters_of(reference), own=_own_parameters(candidate, reference)
-    )
+    return replace(network, layers=parameters_of(reference))
 
 
 def running(
@@ -336,24 +332,6 @@ def reference_in(reference: Reference, dtype: torch.dtype, network: Network) -> 
 
 def _first(reference: Reference) -> str:
     return "weight_ih_l0" if isinstance(reference, nn.RNNBase) else "weight_ih"
-
-
-def _own_parameters(
-    candidate: Callable[..., Any], reference: Reference
-) -> list[list[Weights[Any]]] | None:
-    """Give the parameters of a candidate that names them as PyTorch does, if they are others."""
-    if not isinstance(candidate, nn.Module):
-        return None
-    theirs, ours = dict(candidate.named_parameters()), named_weights(reference)
-    if {n: p.shape for n, p in theirs.items()} != {n: p.shape for n, p in ours.items()}:
-        return None
-    if all(torch.equal(theirs[name].to(ours[name]), ours[name]) for name in ours):
-        return None
-    values = iter([theirs[name].detach().cpu().double().numpy().copy() for name in ours])
-    return [
-        [Weights(*[None if part is None else next(values) for part in group]) for group in groups]
-        for groups in parameters_of(reference)
-    ]
 
 
 # Comparing.

@@ -118,7 +118,7 @@ def check_computes(reference: Reference, network: Network, x: Tensor, states: li
         try:
             with _evaluating(reference):
                 returned = reference(x, hx)
-        except Exception as error:
+        except Exception as error:  # hooks and parametrisations of its own can raise anything
             raise RuntimeError(
                 f"reference raised {type(error).__name__} for x of shape {tuple(x.shape)}: "
                 f"{one_line(error)}"

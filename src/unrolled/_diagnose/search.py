@@ -157,9 +157,7 @@ def diagnose(
             raise TypeError(f"{name} should be an integer, got {type(size).__name__}")
         if name != "seed" and size is not None and size < 2:
             raise ValueError(f"{name} should be at least 2, got {size}")
-    network = network_of(reference, candidate, cell, L, N, seed)
-    if parameters is not None:
-        network = replace(network, own=None)
+    network = network_of(reference, cell, L, N, seed)
     run, network, dtype, notes = running(candidate, reference, network, seed, parameters)
 
     truth = reference_in(reference, torch.float64, network)
@@ -225,7 +223,9 @@ def diagnose(
         )
     # Of a difference near that of rounding, nearly all must be explained.
     limit = min(rounding, worst / 50)
-    trials = Trials(with_own_parameters(network, candidate, reference, cases, limit), cases, limit)
+    if parameters is None:
+        network = with_own_parameters(network, candidate, reference, cases, limit)
+    trials = Trials(network, cases, limit)
     found = explanations(trials, allowed, worst)
     return replace(
         diagnosis,

@@ -192,7 +192,7 @@ def _read(options: argparse.Namespace) -> _Read:
     layout: str = {".npz": options.layout or "torch", ".onnx": "onnx"}.get(suffix, "keras")
     settings: Mapping[str, Any]
     if suffix == ".npz":
-        layers, settings, notes = read_npz(source, layout, kind)
+        layers, settings, nonlinearity, notes = read_npz(source, layout, kind)
     elif suffix == ".onnx":
         found = read_onnx(source.read_bytes(), source.parent)
         if found.kind != kind:

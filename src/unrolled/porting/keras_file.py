@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from unrolled.porting.layouts import LAYOUTS
+from unrolled.porting.layouts import LAYOUTS, Arrays, Found
 from unrolled.porting.npz_file import LARGEST_RATIO, zip_members
 
-__all__ = ["KERAS", "FromKeras", "read_keras"]
+__all__ = ["KERAS", "read_keras"]
 
-Arrays = dict[str, NDArray[Any]]
 
 KERAS = (".keras", ".h5", ".hdf5")
 _NAMES = ("kernel", "recurrent_kernel", "bias")
@@ -33,27 +31,6 @@ _DROPPED = ("dropout", "recurrent_dropout")  # while training; torch.nn drops so
 # The length of the text in an attribute, by the format of HDF5: the library takes as much memory as
 # a damaged one says, before it looks whether the text is that long.
 _LENGTH = re.compile(rb"(?:name|model_config)\0{4}\x19.{23}.{8}(.{4})", re.DOTALL)
-
-
-class FromKeras(NamedTuple):
-    """What a file holds.
-
-    Attributes
-    ----------
-    layers : list of num_layers lists of D dicts of str to ndarray
-        For `unrolled.porting.from_layout`.
-    settings : dict of str to object
-        The same.
-    nonlinearity : {"tanh", "relu"}, optional
-        Of an RNN, if the file says it.
-    notes : list of str
-        What a user should know about the reading.
-    """
-
-    layers: list[list[Arrays]]
-    settings: dict[str, object]
-    nonlinearity: str | None
-    notes: list[str]
 
 
 class _Config(NamedTuple):
@@ -78,7 +55,7 @@ class _Layer(NamedTuple):
     named: bool = True  # by itself, not by its path
 
 
-def read_keras(path: Path, kind: str, wanted: Sequence[str] = ()) -> FromKeras:
+def read_keras(path: Path, kind: str, wanted: Sequence[str] = ()) -> Found:
     """Read a recurrent layer, or a stack of several.
 
     Parameters
@@ -92,7 +69,7 @@ def read_keras(path: Path, kind: str, wanted: Sequence[str] = ()) -> FromKeras:
 
     Returns
     -------
-    FromKeras
+    Found
         What it holds.
 
     Raises
@@ -127,7 +104,7 @@ def read_keras(path: Path, kind: str, wanted: Sequence[str] = ()) -> FromKeras:
     else:
         _check_stack(path, layers, configs, notes)
     settings, nonlinearity = found[0]
-    return FromKeras([layer.directions for layer in layers], settings, nonlinearity, notes)
+    return Found([layer.directions for layer in layers], settings, nonlinearity, notes)
 
 
 def _silent(kind: str, layers: Sequence[_Layer]) -> str:

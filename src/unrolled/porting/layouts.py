@@ -22,13 +22,39 @@ from unrolled.shapes import (
     parse_parameter_name,
 )
 
-__all__ = ["LAYOUTS", "Layout", "Setting", "from_layout", "to_layout"]
+__all__ = ["LAYOUTS", "Arrays", "Found", "Layout", "Setting", "from_layout", "to_layout"]
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Blocks: TypeAlias = list[tuple[tuple[str, ...], str]]  # names in PyTorch, gate
 
 _BIASES = ("bias_ih", "bias_hh")
 _MODES = {"RNN": "RNN_TANH", "GRU": "GRU", "LSTM": "LSTM"}  # relu has the parameters of tanh
+
+
+class Found(NamedTuple):
+    """What a file of another library holds.
+
+    Attributes
+    ----------
+    layers : list of num_layers lists of D dicts of str to ndarray
+        For `from_layout`.
+    settings : dict of str to object
+        The same.
+    nonlinearity : {"tanh", "relu"}, optional
+        Of an RNN, if the file says it.
+    notes : list of str
+        What a user should know about the reading.
+
+    Examples
+    --------
+    >>> Found([[{}]], {}, None, []).notes
+    []
+    """
+
+    layers: list[list[Arrays]]
+    settings: dict[str, Any]
+    nonlinearity: str | None
+    notes: list[str]
 
 
 class Setting(NamedTuple):

@@ -6,17 +6,16 @@ import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.porting.layouts import LAYOUTS, from_layout
+from unrolled.porting.layouts import LAYOUTS, Arrays, Found, from_layout
 from unrolled.shapes import parameter_name, parse_parameter_name
 
-__all__ = ["LARGEST_RATIO", "FromNpz", "npz_bytes", "read_npz", "zip_members"]
+__all__ = ["LARGEST_RATIO", "npz_bytes", "read_npz", "zip_members"]
 
-Arrays = dict[str, NDArray[Any]]
 _LISTS = {  # the libraries that give arrays without names, in the order of the layout
     "keras": "layer.get_weights()",
     "torch": "module.parameters()",
@@ -28,25 +27,7 @@ _HEADERS = {
 LARGEST_RATIO = 1100  # deflate makes nothing smaller than this part of it
 
 
-class FromNpz(NamedTuple):
-    """What a file holds.
-
-    Attributes
-    ----------
-    layers : list of num_layers lists of D dicts of str to ndarray
-        For `unrolled.porting.from_layout`.
-    settings : dict of str to object
-        The same.
-    notes : list of str
-        What a user should know about the reading.
-    """
-
-    layers: list[list[Arrays]]
-    settings: dict[str, Any]
-    notes: list[str]
-
-
-def read_npz(path: Path, layout: str, kind: str) -> FromNpz:
+def read_npz(path: Path, layout: str, kind: str) -> Found:
     """Read the arrays of all layers and directions.
 
     Parameters
@@ -62,7 +43,7 @@ def read_npz(path: Path, layout: str, kind: str) -> FromNpz:
 
     Returns
     -------
-    FromNpz
+    Found
         What it holds.
 
     Raises
@@ -103,10 +84,10 @@ def read_npz(path: Path, layout: str, kind: str) -> FromNpz:
             f"{[name for name in arrays if name not in settings]}"
         )
     if bare:
-        return FromNpz([[bare]], settings, ["one layer in one direction: names have no _l0"])
+        return Found([[bare]], settings, None, ["one layer in one direction: names have no _l0"])
     if unnamed:
         return _in_order(path, layout, kind, unnamed, settings)
-    return FromNpz(_in_layers(path, places), settings, [])
+    return Found(_in_layers(path, places), settings, None, [])
 
 
 def npz_bytes(
@@ -206,7 +187,7 @@ def _in_layers(path: Path, places: Mapping[tuple[int, int], Arrays]) -> list[lis
 
 def _in_order(
     path: Path, layout: str, kind: str, unnamed: Arrays, settings: dict[str, Any]
-) -> FromNpz:
+) -> Found:
     """Name arrays by their order, if there is one way alone that fits."""
     names = [f"arr_{k}" for k in range(len(unnamed))]
     if layout not in _LISTS or {*names} != {*unnamed}:
@@ -243,4 +224,4 @@ def _in_order(
             f"{' and '.join(ways) or 'none'}; give names such as {first}{why if not ways else ''}"
         )
     note = f"arrays without names, taken in the order of {_LISTS[layout]}"
-    return FromNpz(fitting[0], settings, [note])
+    return Found(fitting[0], settings, None, [note])

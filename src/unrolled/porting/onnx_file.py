@@ -35,7 +35,7 @@ __all__ = ["FromOnnx", "onnx_bytes", "read_onnx"]
 
 _KINDS = tuple(LAYOUTS["onnx"])
 _ACTIVATIONS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
-_BLOCKS = {"RNN": 1, "GRU": 3, "LSTM": 4}
+_BLOCKS = {kind: len(layout.blocks("W")[0]) for kind, layout in LAYOUTS["onnx"].items()}
 _OLDEST = 7  # before that opset the operators were others
 _MOST_NODES = 100_000  # a function that calls one twice, that calls one twice, makes any number
 _OPSET, _IR = 14, 8  # old enough for every runtime of the last years
