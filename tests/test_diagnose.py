@@ -1953,3 +1953,48 @@ def test_narrowing_of_a_cell() -> None:
     diagnosis = diagnose(forward, cell)
     assert diagnosis.verdict == "unexplained"
     assert any("o is right, f is right, i * g is off" in clue for clue in diagnosis.clues)
+
+
+def test_narrowing_without_the_biases() -> None:
+    """Wrong through the biases alone, in a way that nothing explains."""
+    rnn: Any = nn.RNN(H_IN, H, batch_first=True)
+    before = {name: (p.data_ptr(), p.detach().clone()) for name, p in rnn.named_parameters()}
+    noise = torch.linspace(0.5, 1.5, H)
+
+    def forward(x: Tensor, hx: Tensor) -> Any:
+        h, states = hx[0], []
+        for x_t in x.unbind(1):
+            sums = F.linear(x_t, rnn.weight_ih_l0, noise * rnn.bias_ih_l0)
+            h = torch.tanh(sums + F.linear(h, rnn.weight_hh_l0, rnn.bias_hh_l0))
+            states.append(h)
+        return torch.stack(states, 1), h[None]
+
+    clues = clues_of(rnn, forward)
+    assert "With biases of zero everything is right." in clues
+    assert "On one time step alone it is wrong." in clues
+    for name, p in rnn.named_parameters():
+        assert p.data_ptr() == before[name][0]
+        assert torch.equal(p, before[name][1])
+    assert "biases of zero" not in clues_of(rnn, skewed(copy.deepcopy(forward)))
+
+
+def test_narrowing_to_one_step() -> None:
+    """Right at first, and wrong from the second step on."""
+    rnn: Any = nn.RNN(H_IN, H)
+    noise = torch.linspace(0.5, 1.5, H)
+
+    def forward(x: Tensor, hx: Tensor) -> Any:
+        first, h = rnn(x[:1], hx)
+        rest = [first]
+        for x_t in x[1:]:
+            output, h = rnn(x_t[None], noise * h)
+            rest.append(output)
+        return torch.cat(rest), h
+
+    assert "On one time step alone it is right." in clues_of(rnn, forward)
+
+    def of_one_length(x: Tensor, hx: Tensor) -> Any:
+        assert len(x) > 1
+        return forward(x, hx)
+
+    assert "time step alone" not in clues_of(rnn, of_one_length)

@@ -4,14 +4,19 @@ Each sentence is what was seen with inputs made for it, and holds for those.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from unrolled._diagnose.attempt import Trials
 from unrolled._diagnose.mistakes import where
-from unrolled._diagnose.probe import Probe, gap_between, off
+from unrolled._diagnose.probe import Probe, gap_between, off, reference_in
+from unrolled._diagnose.probe import Run as Prepared
 from unrolled._diagnose.recipe import Place, Recipe, Results, Values
+from unrolled._diagnose.reference import Reference, named_weights
 from unrolled.arrays import sigmoid, tanh
 
 __all__ = ["narrowed"]
@@ -19,12 +24,14 @@ __all__ = ["narrowed"]
 Run = Callable[[Probe], Results]
 
 
-def narrowed(trials: Trials, run: Run, right: Run) -> Iterator[str]:
+def narrowed(trials: Trials, run: Prepared, right: Run, reference: Reference) -> Iterator[str]:
     """Say what is right, what is wrong, and what the candidate sees of what it is given."""
     if not all(np.isfinite(v).all() for v in trials.cases[0].measured.values()):
         return
     yield from _first_wrong(trials)
     yield from _without(trials, run, right)
+    yield from _without_biases(trials, run, reference)
+    yield from _one_step(trials, run, right)
     yield from _seen(trials, run, right)
     if trials.network.mode == "LSTM":
         yield from _gates(trials, run)
@@ -80,6 +87,47 @@ def _without(trials: Trials, run: Run, right: Run) -> Iterator[str]:
             got, wanted = run(probe), right(probe)
             if off(got, {key: wanted[key] for key in got}) <= trials.limit:
                 yield f"With zeros as {name} everything is right."
+
+
+def _without_biases(trials: Trials, run: Prepared, reference: Reference) -> Iterator[str]:
+    """Say whether it agrees where the reference's biases are zeros for a moment.
+
+    A candidate with copies of them does not see that, and nothing is said of it.
+    """
+    network, probe = trials.network, trials.cases[0].probe
+    biases = [w for name, w in named_weights(reference).items() if name.startswith("bias")]
+    if not biases:
+        return
+    layers = [
+        [
+            one._replace(**{name: 0 * getattr(one, name) for name in ("bias_ih", "bias_hh")})
+            for one in directions
+        ]
+        for directions in network.layers
+    ]
+    wanted = reference_in(reference, torch.float64, replace(network, layers=layers))(probe)
+    kept = [bias.data for bias in biases]
+    try:
+        for bias, data in zip(biases, kept, strict=True):
+            bias.data = torch.zeros_like(data)  # other memory, so that no graph is disturbed
+        got = replace(run, watch=None)(probe)
+    finally:
+        for bias, data in zip(biases, kept, strict=True):
+            bias.data = data
+    if off(got, {name: wanted[name] for name in got}) <= trials.limit:
+        yield "With biases of zero everything is right."
+
+
+def _one_step(trials: Trials, run: Run, right: Run) -> Iterator[str]:
+    """Say whether it agrees on a sequence of one time step, if the candidate takes that."""
+    network, (x, states) = trials.network, trials.cases[0].probe
+    if network.cell:
+        return
+    probe = Probe(x[:, :1] if network.batch_first else x[:1], states)
+    with suppress(RuntimeError, TypeError, ValueError):  # of a candidate for one length
+        got, wanted = run(probe), right(probe)
+        agree = off(got, {name: wanted[name] for name in got}) <= trials.limit
+        yield f"On one time step alone it is {'right' if agree else 'wrong'}."
 
 
 def _seen(trials: Trials, run: Run, right: Run) -> Iterator[str]:

@@ -235,7 +235,7 @@ def diagnose(
         ),
         clues=(
             *clues(network, cases, rounding),
-            *(() if found else narrowed(trials, run, truth)),
+            *(() if found else narrowed(trials, run, truth, reference)),
             *asked,
         ),
     )
