@@ -5,6 +5,7 @@ of `torch.nn`.
 """
 
 import copy
+import io
 import re
 import warnings
 from collections.abc import Callable
@@ -1998,3 +1999,22 @@ def test_narrowing_to_one_step() -> None:
         return forward(x, hx)
 
     assert "time step alone" not in clues_of(rnn, of_one_length)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_long_search_shows_progress_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    rnn = nn.RNN(H_IN, H)
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr("sys.stderr", stream)
+        clues_of(rnn, skewed(lambda x, hx: rnn(x, hx)))
+        shown = [line.strip() for line in stream.getvalue().split("\r") if line.strip()]
+        if isinstance(stream, Terminal):
+            assert shown[0] == "diagnose: known mistakes and other changes of the formula"
+            assert shown[-1] == "diagnose: several mistakes at once"
+            assert stream.getvalue().endswith(f"\r{'':60}\r")  # wiped
+        else:
+            assert shown == []

@@ -1,6 +1,8 @@
 """The search: one mistake, everywhere and in one place; one number; then several at once."""
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -37,8 +39,31 @@ def with_own_parameters(
     return best
 
 
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Say at a terminal what is tried, since the far kinds take a while; wipe it at the end."""
+
+    def say(what: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{what:60}\r")
+            sys.stderr.flush()
+
+    try:
+        yield say
+    finally:
+        say("")
+
+
 def explanations(trials: Trials, allowed: float, worst: float) -> list[Attempt]:
     """Try what is possible, from the simple to the far: the first kind that explains all wins."""
+    with _progress() as say:
+        return _explanations(trials, allowed, worst, say)
+
+
+def _explanations(
+    trials: Trials, allowed: float, worst: float, say: Callable[[str], None]
+) -> list[Attempt]:
+    say("diagnose: known mistakes and other changes of the formula")
     network = trials.network
     every = possible_in(network)
     # Other parameters may be a mistake in the formula that was written into them, so they come
@@ -57,14 +82,17 @@ def explanations(trials: Trials, allowed: float, worst: float) -> list[Attempt]:
     arranged = _with_arrangement(trials, Tried((), Recipe(), 0))
     if arranged:
         return [arranged]
+    say("diagnose: the same in single layers, directions and gates")
     cleared = trials.cleared(Recipe())
     placed = _distinct(in_places(simple, network, cleared))
     found, in_place = _singles(trials, placed, worst)
     if found:
         return _best(network, found, allowed)
+    say("diagnose: one number in the formula")
     found = fits(trials, cleared)
     if found:
         return _best(network, found, allowed)
+    say("diagnose: several mistakes at once")
     found = _pairs(trials, known) or _pairs(trials, every)
     if found:
         return _best(network, found, allowed)
