@@ -423,7 +423,8 @@ def test_layout_with_the_batch_first(kind: str, upper: int) -> None:
     draft.outputs.append(x)
     found, again = ported(draft.model().SerializeToString())
     assert found.batch_first
-    *finals, y = onnx.reference.ReferenceEvaluator(draft.model()).run(None, draft.feed)
+    results: Any = onnx.reference.ReferenceEvaluator(draft.model()).run(None, draft.feed)
+    *finals, y = results
     it = Stack(module, None, given, True, L, N, None, "")
     output, *last = it.expected(again, draft.feed["input"].swapaxes(0, 1))
     assert np.abs((y.swapaxes(0, 1) if upper else y) - output).max() < TOLERANCE

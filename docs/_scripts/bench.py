@@ -228,7 +228,7 @@ class Case:
 
         weight_ih, weight_hh, bias_ih, bias_hh = map(gates, self.parameters)
         initial = {"W": weight_ih, "R": weight_hh, "B": np.concatenate([bias_ih, bias_hh], 1)}
-        options = {"linear_before_reset": 1} if self.kind == "GRU" else {}
+        options: dict[str, Any] = {"linear_before_reset": 1} if self.kind == "GRU" else {}
         graph = helper.make_graph(
             [
                 helper.make_node(
