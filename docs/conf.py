@@ -49,6 +49,7 @@ extensions = [
     "katex_build",
     "page_repairs",
     "shared_cache",
+    "teaching",
 ]
 exclude_patterns = ["_build", "_data", "_ext", "_inventories", "_scripts"]
 templates_path = ["_templates"]

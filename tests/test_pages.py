@@ -131,7 +131,7 @@ def text(page: Path) -> str:
 
 
 def test_nothing_is_skipped_or_allowed_to_fail(text: str) -> None:
-    allowed = {"remove-cell", "remove-input", "hide-input", "hide-output"}
+    allowed = {"remove-cell", "remove-input", "hide-input", "hide-output", "setup"}
     for cell in cells(text):
         assert cell.tags <= allowed, f"line {cell.line}"
     for words in ("skip-execution", "raises-exception", "remove-stderr", "remove-output"):

@@ -32,7 +32,8 @@ def visit_solution(self: HTML5Translator, node: nodes.Element) -> None:
 
 def visit_hidden_cell(self: HTML5Translator, node: nodes.Element) -> None:
     node["classes"] = []  # the theme's rules for them are for the other markup
-    _open(self, node, "u-details", node["prompt_show"])
+    kind = node.get("unrolled_kind", "")
+    _open(self, node, f"u-details {kind}".rstrip(), node["prompt_show"])
 
 
 def depart(self: HTML5Translator, node: nodes.Element) -> None:
