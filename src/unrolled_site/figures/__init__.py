@@ -19,6 +19,7 @@ from .palette import PALETTE, Token, stylesheet
 from .parameters import gate_sizes, parameter_blocks, parameter_loops, uniform_draw
 from .porting import gate_layouts
 from .projections import projection
+from .slices import block
 from .svg import Figure
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Token",
     "backward_through_time",
     "bars",
+    "block",
     "broadcast_picture",
     "folded",
     "gate_layouts",
