@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.shapes import parameter_count, parameter_shapes
-from unrolled_site import example as example_module
 from unrolled_site import figures
 from unrolled_site.figures import PALETTE, Figure
 from unrolled_site.figures.blocks import cell_size, cells
@@ -110,11 +109,6 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "recurrence-small": lambda: loop(figures.recurrence, H_out=2, L=1),
     "broadcast_picture": lambda: loop(figures.broadcast_picture),
     "broadcast_picture-relu": lambda: loop(figures.broadcast_picture, "relu", H_out=64),
-    "block": figures.block,
-    "block-wide": lambda: figures.block().wide or Figure("", "", "", 0),
-    "block-large": lambda: figures.block(6, 8, 32, 12),
-    "block-large-wide": lambda: figures.block(6, 8, 32, 12).wide or Figure("", "", "", 0),
-    "block-one": lambda: figures.block(1, 1, 1, 1),
     "influence": lambda: figures.influence(SENTENCE, np.linspace(-1, 2, len(SENTENCE))),
     "influence-zero": lambda: figures.influence(["a"], [0], caption="Nothing <happens>."),
     "states_over_time": lambda: figures.states_over_time(example()["output"][0]),
@@ -483,21 +477,6 @@ def test_long_names_stand_below_each_other_in_the_legend() -> None:
     assert rows(["a" * 25, "b" * 25]) == 2
 
 
-def test_a_batch_is_cut_into_slices() -> None:
-    figure = figures.block()
-    assert figure == figures.block(example_module.N, example_module.L, H_out=example_module.H_out)
-    for shape in ("(3, 5, 10)", "(3, 10)", "(3, 5, 20)", "(3, 20)", "(1, 3, 20)"):
-        assert shape in figure.description
-    for drawing in (figure, figure.wide):
-        assert drawing is not None
-        assert drawing.body.count("h_") == 0
-        # five slices of x, five of output, h_0 and h_n, with three faces each, and the arrows
-        arrows = 2 * 5 + 4 + 2 + 1
-        assert pieces(drawing.body) == 3 * (5 + 5 + 2) + arrows
-    page = figure._repr_html_()
-    assert page.count('class="f-narrow"') == page.count('class="f-wide"') == 1
-
-
 # Small parts.
 
 
@@ -552,8 +531,6 @@ def test_a_cell_that_fits_nowhere_is_still_drawn() -> None:
         (lambda: figures.unrolled(9), ValueError, "L should be 1 to 8, got 9"),
         (lambda: figures.unrolled(BAD), TypeError, "L should be int, got float"),
         (lambda: figures.unrolled(True), TypeError, "L should be int, got bool"),
-        (lambda: figures.block(7), ValueError, "N should be 1 to 6, got 7"),
-        (lambda: figures.block(H_in=BAD), TypeError, "H_in should be int, got float"),
         (lambda: figures.gate_sizes(0), ValueError, "hidden_size should be at least 1, got 0"),
         (
             lambda: figures.sequence_problem("many"),

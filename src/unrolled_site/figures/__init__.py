@@ -20,6 +20,7 @@ from .parameters import gate_sizes, parameter_blocks, parameter_loops, uniform_d
 from .porting import gate_layouts
 from .projections import projection
 from .slices import block
+from .small import small_example
 from .svg import Figure
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "recurrence",
     "sequence_problem",
     "sequence_problems",
+    "small_example",
     "states_over_time",
     "step_equation",
     "stylesheet",

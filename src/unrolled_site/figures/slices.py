@@ -8,7 +8,7 @@ from .values import shape_text, whole
 
 __all__ = ["block"]
 
-_MOST = {"N": 6, "L": 8, "H_in": 32, "H_out": 32}
+_RANGE = {"N": (1, 4), "L": (3, 6), "H_in": (1, 32), "H_out": (1, 32)}
 
 
 def block(
@@ -95,7 +95,7 @@ def _sizes(given: dict[str, int | None]) -> tuple[int, int, int, int]:
         from .. import example  # needs torch
 
         given = {n: getattr(example, n) if v is None else v for n, v in given.items()}
-    N, L, H_in, H_out = (whole(name, size, 1, _MOST[name]) for name, size in given.items())
+    N, L, H_in, H_out = (whole(name, size, *_RANGE[name]) for name, size in given.items())
     return N, L, H_in, H_out
 
 
