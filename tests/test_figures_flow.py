@@ -18,8 +18,8 @@ def wide(figure: Figure) -> Figure:
 FIGURES: dict[str, Callable[[], Figure]] = {
     "block": figures.block,
     "block-wide": lambda: wide(figures.block()),
-    "block-large": lambda: figures.block(4, 6, 32, 12),
-    "block-large-wide": lambda: wide(figures.block(4, 6, 32, 12)),
+    "block-large": lambda: figures.block(4, 4, 32, 12),
+    "block-large-wide": lambda: wide(figures.block(4, 4, 32, 12)),
     "block-one": lambda: figures.block(1, 3, 1, 1),
     "small_example": figures.small_example,
     "small_example-wide": lambda: wide(figures.small_example()),

@@ -8,7 +8,7 @@ from .values import shape_text, whole
 
 __all__ = ["block"]
 
-_RANGE = {"N": (1, 4), "L": (3, 6), "H_in": (1, 32), "H_out": (1, 32)}
+_RANGE = {"N": (1, 4), "L": (3, 5), "H_in": (1, 32), "H_out": (1, 32)}
 
 
 def block(
