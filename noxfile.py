@@ -54,12 +54,13 @@ def install(session: nox.Session, *groups: str, package: bool = True) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check format, lint, types, spelling and the workflow files against their schemas."""
+    """Check format, lint, types, spelling, turns of phrase, and workflow files by their schemas."""
     install(session, "lint", "test", "docs", "browser")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy")
     session.run("codespell")
+    session.run("python", "docs/_scripts/check_voice.py")
     session.run("check-jsonschema", "--builtin-schema", "vendor.readthedocs", ".readthedocs.yaml")
     session.run(
         "check-jsonschema",

@@ -47,6 +47,7 @@ extensions = [
     "build_report",
     "incremental",
     "katex_build",
+    "moved",
     "page_repairs",
     "shared_cache",
     "teaching",

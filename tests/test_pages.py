@@ -15,12 +15,11 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 CHAPTERS = [
     "walkthrough/architecture",
-    "walkthrough/sequence_problems",
     "walkthrough/one_step",
+    "walkthrough/matrix_multiplication",
     "walkthrough/weight_shapes",
     "walkthrough/initialisation",
-    "walkthrough/matrix_multiplication",
-    "walkthrough/claims",
+    "walkthrough/sequence_problems",
     "module/lstm",
     "module/gru",
     "module/layers",
@@ -28,8 +27,12 @@ CHAPTERS = [
     "module/unequal_lengths",
     "module/projections",
     "module/backward",
+    "module/vanishing",
+    "module/truncation",
     "module/kernels",
     "module/speed",
+    "module/speed_tables",
+    "module/speed_gpu",
     "module/official_docs",
     "practice/language_model",
     "practice/initialise",
@@ -38,8 +41,18 @@ CHAPTERS = [
     "practice/errors",
     "practice/questions",
     "practice/diagnose",
+    "deeper/rounding",
+    "deeper/memory",
+    "deeper/generator",
+    "deeper/spectrum",
+    "deeper/history",
+    "deeper/claims",
+]
+CATALOGUES = [
+    f"practice/errors_{of}" for of in ("building", "calling", "packing", "silent", "training")
 ]
 CHAPTER_PAGES = [DOCS / f"{chapter}.md" for chapter in CHAPTERS]
+CATALOGUE_PAGES = [DOCS / f"{catalogue}.md" for catalogue in CATALOGUES]
 
 FENCE = re.compile(
     r"^(?P<ticks>`{3,}|~{3,})(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=ticks)[ ]*$",
@@ -255,6 +268,36 @@ def test_exercises_have_solutions_that_are_executed(chapter: str) -> None:
         code = [cell for cell in cells(body) if not cell.hidden]
         assert code, label
         assert any("assert" in cell.code for cell in code), label
+
+
+@pytest.mark.parametrize("page", CHAPTER_PAGES + CATALOGUE_PAGES, ids=name)
+def test_first_screen_has_the_answer(page: Path) -> None:
+    """Two sentences, a picture, the opening; no code that a reader has to pass before a heading."""
+    text = page.read_text("utf-8").split("---\n", 2)[2]
+    head = re.split(r"^## ", FENCE.sub(lambda m: m[0].replace("\n#", "\n "), text), flags=re.M)[0]
+    _, _, head = head.partition("\n# ")
+    answer = head.partition("\n")[2].partition("```")[0].strip().splitlines()
+    assert len(answer) == 2, answer
+    assert all(line[-1] in ".!?:" for line in answer), answer
+    before, opening, _ = head.partition("```{opening}")
+    assert opening
+    drawn = [cell for cell in cells(before) if "remove-input" in cell.tags]
+    assert len(drawn) + before.count("```{glue} ") == 1
+    assert not re.search(
+        r"\S", FENCE.sub("", before.partition("```")[2] and before[before.index("```") :])
+    )
+    for cell in cells(head):
+        assert cell.hidden or "setup" in cell.tags, f"line {cell.line}: code on the first screen"
+
+
+@pytest.mark.parametrize("page", CHAPTER_PAGES + CATALOGUE_PAGES, ids=name)
+def test_first_exercise_is_for_a_pencil(page: Path) -> None:
+    titled = re.findall(
+        r"^`{3,}\{exercise(?:-start)?\} ?([^\n]*)\n:label: (\S+)", page.read_text("utf-8"), re.M
+    )
+    stem = page.stem.replace("_", "-")
+    assert [i for i, (title, _) in enumerate(titled) if title == "With a pencil"] == [0]
+    assert titled[0][1].replace("_", "-") == f"{stem}-pencil"
 
 
 def test_claims_are_checked(chapter: str) -> None:

@@ -49,7 +49,7 @@ def shared(env: BuildEnvironment) -> str:
             {domain.name: domain.data for domain in env.domains.sorted()},
             {label: str(exercise["node"]) for label, exercise in exercises.items()},
             {str(path): json.loads(path.read_text("utf-8")) for path in glue},
-            # Of the headings that links lead to, id and title, but not in which line they stand.
+            # Of the headings that links lead to, id and title, but not their line.
             {
                 name: {slug: seen[1:] for slug, seen in data.get("myst_slugs", {}).items()}
                 for name, data in env.metadata.items()

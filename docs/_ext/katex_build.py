@@ -80,7 +80,7 @@ KATEX = Path(__file__).parent.parent / "_static" / "vendor" / "katex" / "katex.m
 
 
 class Formula(NamedTuple):
-    """TeX, and whether it stands on a line of its own."""
+    """TeX, and whether it has a line to itself."""
 
     tex: str
     display: bool
@@ -144,7 +144,7 @@ def _formula(node: nodes.TextElement) -> Formula:
 
 
 def set_page(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Set all formulas of a page in one go, and tie the stop or comma after one to it."""
+    """Set all formulas of a page in one call, and tie the stop or comma after one to it."""
     if app.builder.format != "html":
         return
     inline, blocks = list(doctree.findall(nodes.math)), doctree.findall(nodes.math_block)
@@ -171,7 +171,7 @@ def _html(node: nodes.TextElement) -> str:
 
 
 def visit_math(self: HTML5Translator, node: nodes.math) -> None:
-    """Write a formula that stands in a sentence."""
+    """Write a formula inside a sentence."""
     html = _html(node)
     formula = self.starttag(node, "span", "", CLASS="math notranslate nohighlight")
     formula += f"{html}</span>{self.encode(node.get('stop', ''))}"

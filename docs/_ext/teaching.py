@@ -48,6 +48,7 @@ class Opening(SphinxDirective):
     option_spec = {  # noqa: RUF012 - so docutils declares it
         "able": directives.unchanged_required,
         "needs": directives.unchanged_required,
+        "total": directives.unchanged_required,  # a folder, whose minutes are meant
     }
 
     def run(self) -> list[nodes.Node]:
@@ -59,8 +60,11 @@ class Opening(SphinxDirective):
             line = nodes.paragraph("", "", nodes.strong(head, head), nodes.Text(" "))
             line += [*text, nodes.Text("."), *messages]
             box += line
-        count = minutes(page=self.env.docname)
-        box += nodes.paragraph("", "", nodes.strong("Time", "Time"), nodes.Text(" "), count)
+        count = minutes(page=self.options.get("total", self.env.docname))
+        of = " for the walk-through" if "total" in self.options else ""
+        box += nodes.paragraph(
+            "", "", nodes.strong("Time", "Time"), nodes.Text(" "), count, nodes.Text(f"{of}.")
+        )
         return [box]
 
 

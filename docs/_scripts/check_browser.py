@@ -2,12 +2,14 @@
 
 ``python docs/_scripts/check_browser.py SITE SCREENSHOTS`` opens each page on a wide screen and on
 a phone, in light and in dark, and holds it to the following: nothing is asked of another host, no
-request fails, the console stays quiet, the page does not scroll sideways, every formula is set,
-every drawing has a name and text that can be read, and axe-core finds nothing to object to.
+request fails, the console stays quiet, the page does not scroll sideways, its opening is on the
+first screen with no code before it, every formula is set, every drawing has a name and text that
+can be read, and axe-core finds nothing to object to. Every address that has moved is followed.
 Screenshots are kept. The exit code is 1 if anything was found.
 """
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -109,6 +111,24 @@ async () => {
 """
 
 
+# What is asked of a page before anything on it has been opened.
+FIRST_SCREEN = r"""
+(wide) => {
+  const opening = document.querySelector(".u-opening");
+  if (!opening) return ["no opening"];
+  const found = [];
+  const top = opening.getBoundingClientRect().top;
+  if (wide && top > innerHeight) found.push(`the opening is ${Math.round(top)} pixels down`);
+  const before = [...document.querySelectorAll(".cell_input pre")].filter((e) =>
+    e.checkVisibility() && e.getBoundingClientRect().top < top);
+  if (before.length) found.push(`code before the opening: ${before[0].textContent.slice(0, 60)}`);
+  return found;
+}
+"""
+OPEN = ("walkthrough/", "module/", "practice/", "deeper/", "index.html")
+MOVED = Path(__file__).parent.parent / "_data" / "moved.json"
+
+
 class QuietHandler(SimpleHTTPRequestHandler):
     """Serve files without a line for each."""
 
@@ -161,6 +181,8 @@ async def check_page(
     try:
         await page.emulate_media(color_scheme="light")
         await page.goto(base + path)
+        if path.startswith(OPEN):
+            found += await page.evaluate(FIRST_SCREEN, screen == "wide")
         await page.evaluate(
             "document.querySelectorAll('details').forEach((e) => (e.open = true));"
             "document.fonts.ready.then(() => null)"
@@ -194,12 +216,29 @@ async def check_page(
     return findings
 
 
+async def check_moved(context: BrowserContext, base: str) -> list[str]:
+    """Go to every address that has moved; return those that do not lead to the new one."""
+    found = []
+    for old, new in json.loads(MOVED.read_text("utf-8")).items():
+        before, after = ("{}.html{}{}".format(*address.partition("#")) for address in (old, new))
+        page = await context.new_page()
+        try:
+            await page.goto(base + before)
+            await page.wait_for_url(base + after, timeout=5000)
+        except Error:
+            found.append(f"{before}: leads to {page.url.removeprefix(base)}, not to {after}")
+        await page.close()
+    return found
+
+
 async def check_site(site: Path, screenshots: Path, base: str, chromium: str) -> list[str]:
     """Look at all pages in all modes; return the findings, each with its page and modes."""
     static = site / "_static"
-    pages = sorted(
+    gone = {f"{old}.html" for old in json.loads(MOVED.read_text("utf-8")) if "#" not in old}
+    paths = (
         p.relative_to(site).as_posix() for p in site.rglob("*.html") if static not in p.parents
     )
+    pages = sorted(path for path in paths if path not in gone)
     if not pages:
         return [f"there is no page in {site}"]
     gate = asyncio.Semaphore(PAGES_AT_ONCE)
@@ -226,9 +265,10 @@ async def check_site(site: Path, screenshots: Path, base: str, chromium: str) ->
         await asyncio.gather(
             *(visit(context, name, path) for path in pages for name, context in contexts.items())
         )
+        moved = await check_moved(contexts["wide"], base)
         await browser.close()
     print(f"{len(pages)} pages, each in {len(SCREENS) * len(THEMES)} modes.")
-    return sorted(
+    return moved + sorted(
         f"{path} ({', '.join(sorted(modes))}): {text}" for (path, text), modes in modes_of.items()
     )
 

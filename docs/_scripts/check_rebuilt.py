@@ -37,7 +37,7 @@ def main() -> None:
     page.write_text(text, "utf-8")
     os.utime(page, (0, 0))
     rebuild(copy, options)
-    print("A new title, which stands in the side bar of every page", flush=True)
+    print("A new title, which the side bar of every page shows", flush=True)
     page.write_text(text.replace(TITLE, "# Another title\n"), "utf-8")
     rebuild(copy, options)
     rebuild(copy, options, "afresh")

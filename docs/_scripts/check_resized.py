@@ -41,7 +41,7 @@ def resize(example: Path) -> None:
     for name, (old, new) in SIZES.items():
         print(f"{name} = {old} becomes {new}", flush=True)
         if f"\n{name} = {old} " not in text:
-            sys.exit(f"{name} = {old} should stand in {example.name}")
+            sys.exit(f"{name} = {old} should be in {example.name}")
         text = text.replace(f"\n{name} = {old} ", f"\n{name} = {new} ")
     example.write_text(text, "utf-8")
 

@@ -1,3 +1,12 @@
+// A section that has moved to another page is still found at its old address.
+const moved = JSON.parse(document.getElementById("u-moved")?.textContent ?? "{}");
+const follow = () => {
+  const address = moved[decodeURIComponent(location.hash.slice(1))];
+  if (address) location.replace(address);
+};
+follow();
+addEventListener("hashchange", follow);
+
 // Boxes that scroll sideways can be reached and scrolled with the keyboard, and only those.
 const boxes = document.querySelectorAll(
   ".u-scroll, .bd-article pre, .text_html, .pst-scrollable-table-container",

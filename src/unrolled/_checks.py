@@ -66,7 +66,7 @@ def check_step(
     rows: tuple[int, ...] | None = None,
     gates: int | None = None,
 ) -> None:
-    """Refuse input, states and parameters that would broadcast or mix in silence.
+    """Refuse input, states and parameters that would broadcast or mix without an error.
 
     A cell has as many rows as its input, and knows its gates; elsewhere `rows` are given. The
     hidden state is the first of `states`, whatever its name.

@@ -243,8 +243,8 @@ def summary(module: nn.Module) -> Summary:
     Returns
     -------
     Summary
-        Parameters, products, states and their memory; what else is in the module or shared stands
-        in its notes.
+        Parameters, products, states and their memory; its notes say what else is in the module
+        or shared.
 
     Raises
     ------

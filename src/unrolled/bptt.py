@@ -8,7 +8,7 @@ once.
 Shapes are written ``(..., features)``: the dots are ``L, N``, or for packed sequences the sum of
 their lengths, as in `torch.nn.utils.rnn.PackedSequence`. `unrolled.Order` knows what makes a step.
 
-NaN and infinity stand where autograd through `torch.nn` has them, but for two cases. Autograd
+NaN and infinity are where autograd through `torch.nn` has them, but for two cases. Autograd
 splits the gradient of a GRU's candidate, ``dh - dh z``, which of an infinite ``dh`` is NaN; here it
 is ``dh (1 - z)``, infinite. And what overflows on the way does so in one order of products and sums
 and not in another: with numbers near the largest, one may have a number where the other has none.
@@ -988,7 +988,7 @@ def _check_network(
     grad_last: dict[str, Any],
     truncate: Any,
 ) -> None:
-    """Refuse what would broadcast or mix in silence."""
+    """Refuse what would broadcast or mix without an error."""
     if truncate is not None:
         if not isinstance(truncate, int) or isinstance(truncate, bool):
             raise TypeError(f"truncate should be an int or None, got {type(truncate).__name__}")

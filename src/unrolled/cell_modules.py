@@ -72,7 +72,7 @@ class RNNCell(_Cell):
     ------
     TypeError
         If a size is no integer or `bias` is no boolean. `torch.nn.RNNCell` takes a `bias` of
-        ``"relu"`` in silence.
+        ``"relu"`` without an error.
     RuntimeError
         If a size is negative or `nonlinearity` is unknown, the type that torch raises.
 

@@ -306,12 +306,12 @@ def through_numpy(
     Parameters, results and the source of the formula are those of `skip_zeros`; `activate` takes an
     array and, as `out`, where to write. The tensors must be on a CPU. Where a state has more than
     about a thousand numbers, PyTorch's own operators are faster. What NumPy would report, such as
-    an underflow, PyTorch computes in silence, and so does this.
+    an underflow, PyTorch does not report, and neither does this.
 
     Raises
     ------
     FloatingPointError
-        If an infinity or NaN comes out, or stands in a weight that a state of zeros is not
+        If an infinity or NaN comes out, or is in a weight that a state of zeros is not
         multiplied by: sums in another order may come to others than PyTorch's.
 
     Examples
@@ -494,7 +494,7 @@ def gru_forward(
 def _gru_forward_kept(
     inputs: Any, initial: tuple[Any, ...], weights: Weights[Any], order: Order
 ) -> Forward[Any]:
-    """Run one direction of a GRU, with gates for all steps: what enters them stands there before.
+    """Run one direction of a GRU, with gates for all steps: what enters them is there before.
 
     That spares a pass over the gates, but costs more views, which only longer ways are worth.
     """
@@ -525,7 +525,7 @@ def _gru_forward_kept(
 def _gru_gates(inputs: Any, weights: Weights[Any]) -> Any:
     """Lay out all that enters the gates before the states do: r, z, m and n of each step.
 
-    What the state contributes to the candidate, m, is multiplied by r and so has to stand apart
+    What the state contributes to the candidate, m, is multiplied by r and so has to be kept apart
     from what the input contributes, n.
     """
     xp, H_out = namespace(inputs), weights.weight_hh.shape[1]
@@ -938,7 +938,7 @@ def _differentiable(
     """Let autograd go back through the plain loop: for second derivatives, rare and slow."""
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Aliases, so that a tensor that is made of another one does not count for it too.
+        # Aliases, so that a tensor made from another tensor does not count for it too.
         aliases = [None if t is None else t.view_as(t) for t in tensors]
         inputs, initial, weights = _named(mode, aliases)
         state = initial if mode == "LSTM" else initial[0]

@@ -10,7 +10,7 @@ __all__ = ["write_whole"]
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file in one go: at no moment does its name stand for a part of it.
+    """Write a file as a whole: at no moment does its name stand for a part of it.
 
     The bytes go to a file in the same folder, under a name that nobody else has, which takes the
     name `path` once they are on the disk. Whoever reads `path` finds the old file or the new one,

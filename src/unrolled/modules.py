@@ -174,7 +174,7 @@ class Recurrent(nn.RNNBase):
         lengths : sequence of int or Tensor of integers, shape (N,), optional
             How many time steps of each sequence count, from 0 to ``L``; the rest is padding.
         mask : Tensor of bool, shape (L, N), with `batch_first` (N, L), unbatched (L,), optional
-            Which time steps count; padding may stand anywhere.
+            Which time steps count; padding may be anywhere.
         all_states : bool, default False
             Whether to return the states of all layers at all time steps too.
 

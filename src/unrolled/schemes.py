@@ -86,7 +86,7 @@ def gate_blocks(module: nn.Module, kind: str) -> list[Block]:
     TypeError
         If `module` is not recurrent.
     ValueError
-        If `kind` is none of the four, or what is written into a parameter would be lost or stand
+        If `kind` is none of the four, or what is written into a parameter would be lost or end up
         elsewhere: it is not there because something computes it, such as weight normalisation; it
         is on the meta device, an inference tensor, or expanded; it has another shape than the
         module's sizes say, or no floating-point numbers.

@@ -201,7 +201,7 @@ def parse_parameter_name(name: str) -> tuple[str, int, int]:
     Returns
     -------
     kind : str
-        What stands before the place, such as ``"weight_hh"``.
+        What comes before the place, such as ``"weight_hh"``.
     layer : int
         Which layer, from 0.
     direction : int

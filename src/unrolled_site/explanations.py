@@ -47,13 +47,13 @@ _EXPLAINED: dict[Section, tuple[str, ...]] = {
         "weight_hh reshaped",
         "weight_ih reshaped",
     ),
-    Section("walkthrough/claims", "claim-s3"): ("one state for all time steps",),
-    Section("walkthrough/claims", "claim-s5"): ("weight_hh not transposed",),
-    Section("walkthrough/claims", "claim-s6"): (
+    Section("deeper/claims", "claim-s3"): ("one state for all time steps",),
+    Section("deeper/claims", "claim-s5"): ("weight_hh not transposed",),
+    Section("deeper/claims", "claim-s6"): (
         "every step from zeros",
         "state stored before the step",
     ),
-    Section("walkthrough/claims", "claim-s7"): (
+    Section("deeper/claims", "claim-s7"): (
         "bias_ih missing",
         "bias_hh missing",
         "both biases missing",
@@ -63,7 +63,7 @@ _EXPLAINED: dict[Section, tuple[str, ...]] = {
         "bias_ih in place of bias_hh",
         "bias_hh in place of bias_ih",
     ),
-    Section("walkthrough/claims", "claim-s13"): ("weight_ih not transposed",),
+    Section("deeper/claims", "claim-s13"): ("weight_ih not transposed",),
     Section("module/lstm", "lstm"): ("h not carried", "c not carried"),
     Section("module/lstm", "lstm-formulas"): (
         *_orders("LSTM"),

@@ -223,8 +223,8 @@ def reviews(N: int, L: int = 8) -> Batch:
     x : Tensor, shape (N, L, len(REVIEW_WORDS))
         The reviews.
     target : Tensor, shape (N,)
-        1 for praise, 0 for blame. A "not" turns the verdict if it stands before it, and says
-        nothing if it stands after it. Three reviews in four have one.
+        1 for praise, 0 for blame. A "not" turns the verdict if it comes before it, and says
+        nothing if it comes after it. Three reviews in four have one.
 
     Examples
     --------
@@ -288,7 +288,7 @@ def addition(N: int, L: int = 8) -> Batch:
     x : Tensor, shape (N, L, 2)
         A bit of either number at each time step.
     target : Tensor, shape (N, L)
-        The bits of the sum.
+        The digits of the sum, in base 2.
 
     Examples
     --------

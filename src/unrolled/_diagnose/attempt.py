@@ -99,7 +99,7 @@ class Trials:
         return count
 
     def arranged(self, recipe: Recipe) -> Mistake | None:
-        """Find, for each row of the results, a state of this recipe that stands there."""
+        """Find, for each row of the results, the state of this recipe that it holds."""
         trace = self.trace(recipe, 0)
         table = _Table(trace)
         taken: list[tuple[Target, Source]] = []
@@ -121,7 +121,7 @@ class Trials:
         return Mistake(*_told(taken, self.network), {"taken": (*recipe.taken, *taken)})
 
     def cleared(self, recipe: Recipe) -> frozenset[tuple[int, int]]:
-        """Give the layers and directions whose final states came back, wherever they stand."""
+        """Give the layers and directions whose final states came back, in any place."""
         network = self.network
         right = set(range(network.D * network.num_layers))
         for k in self.searched:
@@ -207,7 +207,7 @@ def _targets(network: Network, results: Results) -> dict[Target, Values]:
 
 
 def _told(taken: list[tuple[Target, Source]], network: Network) -> tuple[str, str]:
-    """Name what stands in other places, and say it."""
+    """Name and describe what is in other places."""
     names = list(dict.fromkeys(target[0] for target, _ in taken))
     by_row: dict[tuple[str, int, int], set[tuple[str, int, int]]] = {}
     mixed = any(target[3] != source[3] and source[0] != "zeros" for target, source in taken)

@@ -154,7 +154,7 @@ def _singles(
 
 
 def _with_arrangement(trials: Trials, tried: Tried) -> Attempt | None:
-    """Look whether all states are there, and stand in other places."""
+    """Look whether all states are there, in other places."""
     arranged = trials.arranged(tried.recipe)
     if arranged is None:
         return None

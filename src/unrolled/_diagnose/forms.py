@@ -192,7 +192,7 @@ class _Reader:
         self.many = len(self.states) == 2
         N = (network.N,) if form.batched else ()
         self.step = (*N, network.D * network.widths[0])  # one time step of output
-        self.time = len(N) if network.batch_first else 0  # where time stands in output
+        self.time = len(N) if network.batch_first else 0  # the axis of time in output
         lead = () if network.cell else (self.rows,)
         self.shapes: dict[str, Shape] = {
             name: (*lead, *N, width)

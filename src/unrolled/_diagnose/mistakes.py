@@ -378,7 +378,7 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     _mistake(
         "reverse direction not flipped back",
-        "The states of the reverse direction stand in the order in which they were computed. In "
+        "The states of the reverse direction are in the order in which they were computed. In "
         "PyTorch both halves of a row of the output belong to the same time step.",
         {"directions"}, reverse="not flipped back",
     ),
@@ -395,7 +395,7 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     _mistake(
         "reverse half first",
-        "The reverse direction stands before the forward one in the features, in all layers.",
+        "The reverse direction comes before the forward one in the features, in all layers.",
         {"directions"}, side_by_side="reverse first",
     ),
     _mistake(
@@ -425,7 +425,7 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     _mistake(
         "h_n in reversed order",
-        "The final states stand in reversed order. In PyTorch those of layer 0 come first, and in "
+        "The final states are in reversed order. In PyTorch those of layer 0 come first, and in "
         "each layer the forward one.",
         {"several states", "h_n"}, last="reversed",
     ),

@@ -70,7 +70,7 @@ class Recipe:
         ``"cut"``, the first features in its place, or ``"cut in the feedback"`` only; of the cell
         state, ``"late"`` before or ``"before the output gate"`` after its activation.
     joined : {"", "h, x", "weights h, x", "weights exchanged"}
-        How the products are put together: the state stands before the input, or `weight_hh` before
+        How the products are put together: the state comes before the input, or `weight_hh` before
         `weight_ih`, in one product; or each weight meets the factor of the other.
     bias_ih, bias_hh : float
         How often each is added.
@@ -165,7 +165,7 @@ class Recipe:
         direction first; of the reverse direction that of the last time step, not of its last step;
         or, in an LSTM, ``c_n`` for ``h_n`` and vice versa.
     taken : tuple
-        For single rows of the results, the state that stands there.
+        For single rows of the results, the state that each holds.
     at : tuple
         Changes that hold in one place only.
 
@@ -750,7 +750,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "divided by the root of H": lambda a: a / np.sqrt(a.shape[-1]),
     "mean over the batch": lambda a: np.broadcast_to(a.mean(-2, keepdims=True), a.shape),
 }
-"""The functions that may stand where PyTorch has another, those with a number aside."""
+"""The functions that may replace one of PyTorch's, those with a number aside."""
 
 _WITH_A_NUMBER: dict[str, Callable[[Any, float], Any]] = {
     "clip at ": lambda a, edge: np.clip(a, -edge, edge),

@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--prefix",
-        help="what stands before the names in a checkpoint, such as encoder.rnn.; other names are "
+        help="what comes before the names in a checkpoint, such as encoder.rnn.; other names are "
         "left alone",
     )
     parser.add_argument(

@@ -586,7 +586,7 @@ def _check_nothing_is_lost(
             raise ValueError(
                 f"{parameter_name(of, layer, direction)} should be zero for the gate {gate}, got "
                 f"values up to {abs(block).max():.2g}: {entry.module} has no bias there, and "
-                "another one cannot take its place, because the reset gate multiplies this one"
+                "no other can take its place, because the reset gate multiplies this one"
             )
 
 

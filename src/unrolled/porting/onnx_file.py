@@ -188,7 +188,7 @@ def read_onnx(data: bytes, folder: Path | None = None) -> FromOnnx:
 
     Notes
     -----
-    What stands before the first recurrent operator and behind the last is not part of the stack,
+    What comes before the first recurrent operator and after the last is not part of the stack,
     and neither are other uses of what lies between. What the operators do is fixed by the ONNX
     standard, from opset 7 on.
     """
@@ -269,7 +269,7 @@ def _nodes(graph: Any) -> Iterator[tuple[Any, str]]:
 
 
 def _most_nodes(model: Any) -> int:
-    """Count the operators that there are when each function stands where it is called."""
+    """Count the operators that there are when each function is put where it is called."""
     functions = {(function.domain, function.name): function for function in model.functions}
 
     @cache

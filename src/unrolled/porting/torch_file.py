@@ -163,7 +163,7 @@ class _Place(NamedTuple):
     """Where in a checkpoint a module lies."""
 
     mapping: Mapping[Any, Any]
-    front: str  # what stands before the names in this mapping
+    front: str  # what comes before the names in this mapping
     full: str  # the same, with the keys that lead to the mapping
     short: tuple[str, ...]  # the same, with less and less of what can be left out
 
@@ -176,7 +176,7 @@ def read_torch(path: Path, prefix: str = "") -> FromTorch:
     path : Path
         A file of one of the suffixes `TORCH` or `SAFE`.
     prefix : str, default ""
-        What stands before the names.
+        What comes before the names.
 
     Returns
     -------
@@ -260,13 +260,13 @@ def update(
     checkpoint : Checkpoint
         Is changed.
     prefix : str
-        What stands before the names.
+        What comes before the names.
     state : mapping of str to ndarray
         Parameters by PyTorch's names.
     dtype : str
         What the parameters would have in a new file; here the tensors keep their dtype.
     asked : bool, default False
-        Whether `dtype` was asked for, and another one is refused.
+        Whether `dtype` was asked for, so that any other is refused.
 
     Returns
     -------
@@ -364,7 +364,7 @@ def holds_only(checkpoint: Checkpoint, prefix: str) -> bool:
     checkpoint : Checkpoint
         A file.
     prefix : str
-        What stands before the names.
+        What comes before the names.
 
     Returns
     -------

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        What stands behind ``python -m unrolled_site.language``; those of the process if left out.
+        What follows ``python -m unrolled_site.language``; those of the process if left out.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what it reads first (default: a newline; if the text had none, a space; if it had "
         "none either, the first character of the vocabulary)",
     )
-    sample.add_argument("--seed", type=int, default=0, help="another one, another text")
+    sample.add_argument("--seed", type=int, default=0, help="each seed gives a different text")
     return parser
 
 

@@ -28,7 +28,7 @@ def northanger_abbey() -> str:
     Returns
     -------
     str
-        433 thousand characters, lines of 70 or so. Where it is from stands in the file
+        433 thousand characters, lines of 70 or so. Where it is from is written in the file
         ``texts/README.md`` of `unrolled_site`.
 
     Examples

@@ -103,7 +103,7 @@ def bits_per_character(model: nn.Module, numbers: Tensor, N: int = 1, L: int = 1
         The text.
     N : int, default 1
         Streams, as in `streams`. More are faster, and each begins with a state of zeros; with one,
-        every character has all that stands before it as its context.
+        every character has all that comes before it as its context.
     L : int, default 1000
         Time steps at once: a matter of memory.
 

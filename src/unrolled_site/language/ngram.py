@@ -86,7 +86,7 @@ class NGram:
         Parameters
         ----------
         context : str
-            What stands before it; only its last ``order - 1`` characters count.
+            What comes before it; only its last ``order - 1`` characters count.
         character : str
             One character of the vocabulary.
 
@@ -143,7 +143,7 @@ class NGram:
         Returns
         -------
         float
-            The mean of ``-log2 p`` over all characters but the first, each with what stands
+            The mean of ``-log2 p`` over all characters but the first, each with what comes
             before it as its context.
 
         Raises
