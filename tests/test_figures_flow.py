@@ -21,6 +21,21 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "block-large": lambda: figures.block(4, 4, 32, 12),
     "block-large-wide": lambda: wide(figures.block(4, 4, 32, 12)),
     "block-one": lambda: figures.block(1, 3, 1, 1),
+    "shaded": lambda: figures.shaded(
+        {"before": [False, False, True], "after, forwards": [True] * 3},
+        range(1, 4),
+        caption="What moves.",
+        token="h",
+        axis="time step",
+    ),
+    "shaded-long": lambda: figures.shaded(
+        {"a label that is far too long for the left": [True, False] * 20},
+        range(100, 140),
+        yes="right",
+        no="wrong",
+        title="A title",
+        description="A description.",
+    ),
     "small_example": figures.small_example,
     "small_example-wide": lambda: wide(figures.small_example()),
 }
@@ -95,10 +110,45 @@ def test_the_sums_of_the_small_example_are_what_is_written() -> None:
         assert eval(made) == pytest.approx(float(result), abs=1.5e-3)
 
 
+def test_cells_are_filled_or_hollow_and_words_say_what_that_means() -> None:
+    figure = FIGURES["shaded"]()
+    fills = re.findall(r'<rect [^>]*fill-opacity="([\d.]+)"', figure.body)
+    assert fills == ["0", "0", "0.6", "0.6", "0.6", "0.6", "0.6", "0"]  # the last two: the legend
+    assert figure.body.count("stroke-dasharray") == 3
+    assert placed.words(figure)[-2:] == ["moves", "same"]
+    assert figure.title == "Moves or same"
+    assert figure.description == (
+        "before: same at 1, 2; moves at 3. after, forwards: moves at 1, 2, 3."
+    )
+    tensor = torch.tensor([True, False])
+    assert figures.shaded({"h": tensor}, "ab") == figures.shaded({"h": [True, False]}, "ab")  # type: ignore[dict-item]
+
+
+def test_narrow_columns_name_some_of_them() -> None:
+    figure = FIGURES["shaded-long"]()
+    assert 5 < sum(word.isdigit() for word in placed.words(figure)) < 15
+    assert figures.shaded({"h": [True]}, ["a head that is much too long" * 2]).title
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda: figures.block(5), ValueError, "N should be 1 to 4, got 5"),
+        (
+            lambda: figures.shaded({}, []),
+            ValueError,
+            "rows and columns should be at least one, got 0 and 0",
+        ),
+        (
+            lambda: figures.shaded({"a": [True]}, [1, 2]),
+            ValueError,
+            "rows['a'] should have 2 values, got 1",
+        ),
+        (
+            lambda: figures.shaded({"a": [1]}, [1]),  # type: ignore[list-item]
+            TypeError,
+            "rows['a'] should be bools, got int",
+        ),
         (lambda: figures.block(H_in=general.BAD), TypeError, "H_in should be int, got float"),
     ],
 )

@@ -19,6 +19,7 @@ from .palette import PALETTE, Token, stylesheet
 from .parameters import gate_sizes, parameter_blocks, parameter_loops, uniform_draw
 from .porting import gate_layouts
 from .projections import projection
+from .shading import shaded
 from .slices import block
 from .small import small_example
 from .svg import Figure
@@ -53,6 +54,7 @@ __all__ = [
     "recurrence",
     "sequence_problem",
     "sequence_problems",
+    "shaded",
     "small_example",
     "states_over_time",
     "step_equation",
