@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -8,11 +9,16 @@ from tests import test_figures as general
 from tests import test_figures_module as placed
 from unrolled_site import example, figures
 from unrolled_site.figures import Figure
+from unrolled_site.figures.gates import _lit
 
 
 def wide(figure: Figure) -> Figure:
     assert figure.wide is not None
     return figure.wide
+
+
+def copy(kind: str, part: str) -> Figure:
+    return Figure("A copy", "One part is lit.", _lit(kind, part, "f says."), 300)
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -21,6 +27,11 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "block-large": lambda: figures.block(4, 4, 32, 12),
     "block-large-wide": lambda: wide(figures.block(4, 4, 32, 12)),
     "block-one": lambda: figures.block(1, 3, 1, 1),
+    **{
+        f"gate_by_gate-{kind}-{part}": partial(copy, kind, part)
+        for kind, parts in (("LSTM", "figo"), ("GRU", "rnzh"))
+        for part in parts
+    },
     "shaded": lambda: figures.shaded(
         {"before": [False, False, True], "after, forwards": [True] * 3},
         range(1, 4),
@@ -110,6 +121,22 @@ def test_the_sums_of_the_small_example_are_what_is_written() -> None:
         assert eval(made) == pytest.approx(float(result), abs=1.5e-3)
 
 
+@pytest.mark.parametrize(("kind", "parts"), [("LSTM", "figo"), ("GRU", "rnzh")])
+def test_each_part_is_lit_once_and_alone(kind: str, parts: str) -> None:
+    figure = figures.gate_by_gate(kind)
+    for drawing in (figure, wide(figure)):
+        general.test_a_figure_is_valid_xml_and_says_what_it_shows(drawing)
+        general.test_colours_are_those_of_the_palette(drawing)
+        general.test_text_is_large_enough_on_a_phone(drawing)
+        assert drawing.body.count("translate(") == 4
+    for part in parts:
+        gates = set(re.findall(r'class="u-(g[ifgorzn])"', copy(kind, part).body))
+        assert gates == (
+            {"gr", "gn"} if part == "r" else {"gz", "gn"} if part == "h" else {f"g{part}"}
+        )
+    assert figure.description.count(" says how much of ") == (3 if kind == "LSTM" else 2)
+
+
 def test_cells_are_filled_or_hollow_and_words_say_what_that_means() -> None:
     figure = FIGURES["shaded"]()
     fills = re.findall(r'<rect [^>]*fill-opacity="([\d.]+)"', figure.body)
@@ -148,6 +175,11 @@ def test_narrow_columns_name_some_of_them() -> None:
             lambda: figures.shaded({"a": [1]}, [1]),  # type: ignore[list-item]
             TypeError,
             "rows['a'] should be bools, got int",
+        ),
+        (
+            lambda: figures.gate_by_gate("RNN"),
+            ValueError,
+            "kind should be one of 'LSTM', 'GRU', got 'RNN'",
         ),
         (lambda: figures.block(H_in=general.BAD), TypeError, "H_in should be int, got float"),
     ],
