@@ -9,6 +9,7 @@ from tests import test_figures as general
 from tests import test_figures_module as placed
 from unrolled_site import example, figures
 from unrolled_site.figures import Figure
+from unrolled_site.figures.arithmetic import _INPUTS, _STATES, _tree
 from unrolled_site.figures.gates import _lit
 
 
@@ -32,6 +33,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         for kind, parts in (("LSTM", "figo"), ("GRU", "rnzh"))
         for part in parts
     },
+    "tree": lambda: Figure(
+        "A tree", "Sums.", _tree("a", (_INPUTS, _STATES), ((0, 1), (4, 2), (5, 3))), 230
+    ),
     "shaded": lambda: figures.shaded(
         {"before": [False, False, True], "after, forwards": [True] * 3},
         range(1, 4),
@@ -135,6 +139,31 @@ def test_each_part_is_lit_once_and_alone(kind: str, parts: str) -> None:
             {"gr", "gn"} if part == "r" else {"gz", "gn"} if part == "h" else {f"g{part}"}
         )
     assert figure.description.count(" says how much of ") == (3 if kind == "LSTM" else 2)
+
+
+def test_two_trees_have_three_additions_each() -> None:
+    figure = figures.addition_trees()
+    for drawing in (figure, wide(figure)):
+        general.test_a_figure_is_valid_xml_and_says_what_it_shows(drawing)
+        general.test_colours_are_those_of_the_palette(drawing)
+        assert placed.words(drawing).count("+") == 6
+        assert placed.words(drawing).count("tanh") == 2
+        # The last sum of PyTorch's tree has a sum on both sides.
+        ends = [tip for _, _, tip in placed.arrows(drawing)]
+        assert len(ends) == 2 * (2 * 3 + 1)
+
+
+def test_the_order_of_pytorch_is_the_one_that_is_drawn() -> None:
+    torch.manual_seed(0)
+    cell, x, h = torch.nn.RNNCell(10, 20), torch.randn(30, 10), torch.randn(30, 20)
+    state, given = h @ cell.weight_hh.T, x @ cell.weight_ih.T
+    # Additions of float32: which order they are in shows in the last bits.
+    drawn = torch.nn.functional.linear(
+        h, cell.weight_hh, cell.bias_hh
+    ) + torch.nn.functional.linear(x, cell.weight_ih, cell.bias_ih)
+    plain = given + cell.bias_ih + state + cell.bias_hh
+    assert torch.equal(cell(x, h), torch.tanh(drawn))
+    assert not torch.equal(cell(x, h), torch.tanh(plain))
 
 
 def test_cells_are_filled_or_hollow_and_words_say_what_that_means() -> None:

@@ -5,7 +5,7 @@ anything with ``tolist``: NumPy arrays and tensors.
 """
 
 from .architecture import KINDS, folded, influence, sequence_problem, sequence_problems, unrolled
-from .arithmetic import output_layer, product, step_equation
+from .arithmetic import addition_trees, output_layer, product, step_equation
 from .backward import backward_through_time
 from .charts import bars, histogram, lines
 from .gates import gate_by_gate, gru_cell, lstm_cell
@@ -29,6 +29,7 @@ __all__ = [
     "PALETTE",
     "Figure",
     "Token",
+    "addition_trees",
     "backward_through_time",
     "bars",
     "block",
