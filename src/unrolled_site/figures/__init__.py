@@ -19,6 +19,9 @@ from .palette import PALETTE, Token, stylesheet
 from .parameters import gate_sizes, parameter_blocks, parameter_loops, uniform_draw
 from .porting import gate_layouts
 from .projections import projection
+from .shading import shaded
+from .slices import block
+from .small import small_example
 from .svg import Figure
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "Token",
     "backward_through_time",
     "bars",
+    "block",
     "broadcast_picture",
     "folded",
     "gate_layouts",
@@ -50,6 +54,8 @@ __all__ = [
     "recurrence",
     "sequence_problem",
     "sequence_problems",
+    "shaded",
+    "small_example",
     "states_over_time",
     "step_equation",
     "stylesheet",
