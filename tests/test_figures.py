@@ -1,4 +1,5 @@
 import ast
+import itertools
 import math
 import re
 import sys
@@ -18,8 +19,8 @@ from unrolled.shapes import parameter_count, parameter_shapes
 from unrolled_site import figures
 from unrolled_site.figures import PALETTE, Figure
 from unrolled_site.figures.blocks import cell_size, cells
-from unrolled_site.figures.charts import _tick
-from unrolled_site.figures.svg import WIDTH, box, element, group, line, number, text, text_width
+from unrolled_site.figures.charts import _tick, spread
+from unrolled_site.figures.svg import box, element, group, line, number, text, text_width
 
 BAD: Any = 2.0
 SVG = "{http://www.w3.org/2000/svg}"
@@ -150,6 +151,7 @@ def test_a_figure_is_valid_xml_and_says_what_it_shows(figure: Figure) -> None:
         assert root.findtext(f"{space}title") == figure.title
         assert root.findtext(f"{space}desc") == figure.description
     page = figure._repr_html_()
+    assert page.count("<svg") == (1 if figure.wide is None else 2)
     assert ET.fromstring(page).attrib["class"] == "u-figure"
     assert "\n\n" not in page  # a blank line ends raw HTML in Markdown
 
@@ -195,7 +197,7 @@ def test_everything_lies_inside(figure: Figure) -> None:
             x, y, width, height = (float(node.attrib[k]) for k in ("x", "y", "width", "height"))
             assert x >= 0
             assert y >= 0
-            assert x + width <= WIDTH
+            assert x + width <= figure.width
             assert y + height <= figure.height
         if node.tag == "text" and "y" in node.attrib:
             assert 10 <= float(node.attrib["y"]) <= figure.height - 2
@@ -466,14 +468,56 @@ def test_ticks_stand_where_it_was_measured() -> None:
     assert labels[:3] == ["1", "8", "64"]
 
 
+def test_lines_have_their_names_at_their_ends() -> None:
+    series = {"low": [3, 0, 1], "high": [1, 2, 9], "two words that are long": [0, 0, 1]}
+    body = figures.lines([0, 1, 2], series, y_label="y", **PLOT).body
+    assert "legend" not in body
+    names = ("high", "low", "two words that", "are long")
+    found = [
+        re.search(rf'<text [^>]*x="([\d.]+)" y="([\d.]+)"[^>]*>{name}<', body) for name in names
+    ]
+    places = [(float(match[1]), float(match[2])) for match in found if match]
+    assert len({x for x, _ in places}) == 1
+    heights = [y for _, y in places]
+    # Upside down; both lines end at 1, where "low" comes down from further above.
+    assert heights == sorted(heights)
+    assert min(b - a for a, b in itertools.pairwise(heights)) > 12
+
+
+@pytest.mark.parametrize("names", [["a" * 25, "b"], [f"{k} with a long name" for k in range(8)]])
+def test_names_that_have_no_room_stand_in_a_legend(names: list[str]) -> None:
+    body = figures.lines([0, 1], {name: [0, 1] for name in names}, y_label="y", **PLOT).body
+    legend = body[body.index("legend") :]
+    assert all(f">{name}</text>" in legend for name in names)
+
+
 def test_long_names_stand_below_each_other_in_the_legend() -> None:
     def rows(names: list[str]) -> int:
-        body = figures.lines([0, 1], {name: [0, 1] for name in names}, y_label="y", **PLOT).body
+        body = figures.histogram({name: [0, 1] for name in names}, **PLOT).body
         legend = body[body.index("legend") :]
         return len(set(re.findall(r'<text [^>]* y="([\d.]+)"', legend)))
 
     assert rows(["a", "b"]) == 1
     assert rows(["a" * 25, "b" * 25]) == 2
+
+
+@given(st.lists(st.tuples(st.floats(-50, 250), st.sampled_from((14.0, 28.0))), max_size=7))
+def test_names_are_pushed_apart_and_stay_in_order(labels: list[tuple[float, float]]) -> None:
+    wanted, heights = [place for place, _ in labels], [height for _, height in labels]
+    places = spread(wanted, heights, 200.0)
+    order = sorted(range(len(labels)), key=wanted.__getitem__)
+    for a, b in itertools.pairwise(order):
+        assert places[b] - places[a] >= (heights[a] + heights[b]) / 2 - 1e-9
+    for place, height in zip(places, heights, strict=True):
+        assert height / 2 - 1e-9 <= place <= 200 - height / 2 + 1e-9
+    if len(labels) == 1:
+        assert places == [min(max(wanted[0], heights[0] / 2), 200 - heights[0] / 2)]
+
+
+def test_states_over_time_name_both_axes() -> None:
+    body = figures.states_over_time(example()["output"][0], "c_{t}", "c").body
+    assert ">time step</text>" in body
+    assert ">feature of</text>" in body
 
 
 # Small parts.
@@ -667,7 +711,8 @@ def test_figures_need_the_standard_library_only() -> None:
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                assert node.level < 2
+                # The worked example is imported when a figure of it is drawn.
+                assert node.level < 2 or [alias.name for alias in node.names] == ["example"]
                 modules = [] if node.level else [str(node.module)]
             else:
                 continue

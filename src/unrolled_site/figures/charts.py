@@ -7,6 +7,8 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from .palette import PALETTE
@@ -15,9 +17,11 @@ from .values import vector, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 __all__ = ["bars", "histogram", "lines"]
 
+_LONGEST, _LINE = 17, 14.0  # letters of a line of a name, and its height
 _DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.8)), (0, (7, 2, 1.5, 2)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # What is not a symbol has no symbol's colour: series without a token are in ink, and muted.
@@ -52,6 +56,16 @@ _STYLE: Any = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a line ends, and the name to write there."""
+
+    name: str
+    x: float
+    y: float
+    ink: str
+
+
 def lines(
     x: Any,
     series: Mapping[str, Any],
@@ -68,7 +82,8 @@ def lines(
 ) -> Figure:
     """Plot one or more series against `x`.
 
-    Each series has its own marker and dashes, so that colour is not the only difference.
+    Each series has its own marker and dashes, so that colour is not the only difference, and its
+    name stands at its right end. Names that have no room there stand in a legend.
 
     Parameters
     ----------
@@ -133,7 +148,20 @@ def lines(
         if log_y:
             axes.set_yscale("log")
 
-    return _plot(draw, title, description, (x_label, y_label), height, caption, len(values))
+    last = max(range(len(at)), key=at.__getitem__)
+    ends = [
+        _End(
+            "\n".join(wrap(name, _LONGEST, break_long_words=False)),
+            at[last],
+            numbers[last],
+            inks[index],
+        )
+        for index, (name, numbers) in enumerate(values.items())
+    ]
+    # Lines that end in one place have their names in the order in which they came there.
+    means = [sum(numbers) for numbers in values.values()]
+    ends = [ends[index] for index in sorted(range(len(ends)), key=means.__getitem__)]
+    return _plot(draw, title, description, (x_label, y_label), height, caption, len(values), ends)
 
 
 def histogram(
@@ -294,6 +322,7 @@ def _plot(
     height: float,
     caption: str,
     count: int,
+    ends: Sequence[_End] = (),
 ) -> Figure:
     """Draw on matplotlib's axes and turn the file into a figure."""
     import matplotlib as mpl
@@ -316,13 +345,89 @@ def _plot(
                     axis.set_major_locator(LogLocator(numticks=6))
                 axis.set_major_formatter(FuncFormatter(_tick))
                 axis.set_minor_formatter(NullFormatter())
-        if count > 1:
+        if count > 1 and _have_room(ends, height):
+            _name_ends(canvas, axes, ends)
+        elif count > 1:
             longest = max(len(str(name)) for name in axes.get_legend_handles_labels()[1])
             columns = 2 if longest <= 24 else 1  # two longer names do not fit side by side
             canvas.legend(loc="outside upper left", ncols=columns, frameon=False)
         file = io.StringIO()
         canvas.savefig(file, format="svg", metadata=dict.fromkeys(_METADATA))
     return Figure(title, description, _in_tokens(file.getvalue()), height, caption=caption)
+
+
+def _have_room(ends: Sequence[_End], height: float) -> bool:
+    """Tell whether the names fit beside the plot."""
+    rows = [row for end in ends for row in end.name.split("\n")]
+    return 0 < len(rows) * _LINE <= height - 60 and max(map(len, rows)) <= _LONGEST
+
+
+def _name_ends(canvas: "Canvas", axes: "Axes", ends: Sequence[_End]) -> None:
+    """Write the names of the lines at their ends, pushed apart, with thin lines that join them."""
+    notes = [
+        axes.annotate(
+            end.name,
+            (end.x, end.y),
+            xytext=(1.03, 0.5),
+            textcoords="axes fraction",
+            color=end.ink,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": end.ink, "linewidth": 0.75, "alpha": 0.7,
+                        "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)},
+            annotation_clip=False,
+        )
+        for end in ends
+    ]  # fmt: skip
+    canvas.draw_without_rendering()  # the layout, which leaves room for the names
+    points = axes.bbox.height / canvas.dpi * 72
+    to_axes = axes.transData + axes.transAxes.inverted()
+    wanted = [float(to_axes.transform((end.x, end.y))[1]) * points for end in ends]
+    heights = [_LINE * (end.name.count("\n") + 1) for end in ends]
+    for note, place in zip(notes, spread(wanted, heights, points), strict=True):
+        note.set_position((1.03, place / points))
+
+
+def spread(wanted: Sequence[float], heights: Sequence[float], room: float) -> list[float]:
+    """Push labels apart until none overlaps, each near the place where it belongs.
+
+    Parameters
+    ----------
+    wanted : sequence of float
+        The middle of each label, where it should be.
+    heights : sequence of float
+        How high each is.
+    room : float
+        Where the room ends that begins at 0; it is at least as high as all labels.
+
+    Returns
+    -------
+    list of float
+        The middles of the labels, in the order of `wanted`.
+
+    Examples
+    --------
+    >>> spread([50.0, 52.0, 90.0], [10.0, 10.0, 10.0], 100.0)
+    [46.0, 56.0, 90.0]
+    """
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    up, down, edge = dict[int, float](), dict[int, float](), 0.0
+    for index in order:
+        up[index] = max(wanted[index], edge + heights[index] / 2)
+        edge = up[index] + heights[index] / 2
+    edge = room
+    for index in reversed(order):
+        down[index] = min(wanted[index], edge - heights[index] / 2)
+        edge = down[index] - heights[index] / 2
+    # Half way between both every distance still holds; then both ends of the room.
+    places, edge = {index: (up[index] + down[index]) / 2 for index in order}, 0.0
+    for index in order:
+        places[index] = max(places[index], edge + heights[index] / 2)
+        edge = places[index] + heights[index] / 2
+    edge = room
+    for index in reversed(order):
+        places[index] = min(places[index], edge - heights[index] / 2)
+        edge = places[index] - heights[index] / 2
+    return [places[index] for index in range(len(wanted))]
 
 
 def _tick(value: float, _: int) -> str:

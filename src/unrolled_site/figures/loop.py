@@ -191,17 +191,21 @@ def states_over_time(values: Any, name: str = "h_{t}", token: str | None = "h") 
     """
     rows = matrix("values", values)
     L, H = len(rows), len(rows[0])
-    left = 34.0
+    left = 92.0
     width = min(42.0, (WIDTH - left - 8) / extent(L, 1))
     height = min(width, 16.0, 300 / extent(H, 1))
-    x, y = (WIDTH - left - extent(L, width)) / 2 + left, 12.0
+    # A short block still has room for its names.
+    x, y = (WIDTH - left - extent(L, width)) / 2 + left, max(12.0, 28 - extent(H, height) / 2)
     bottom = y + extent(H, height)
+    middle = (y + bottom) / 2
     parts = [cells(x, y, transpose(rows), width, token, height)]
     for index in sorted({0, L - 1}):
         at = x + ((place(L, index) or 0) + 0.5) * width
         parts.append(text(at, bottom + 17, str(index + 1), kind="dim"))
     parts.append(text(x + extent(L, width) / 2, bottom + 34, "time step", size=SMALL))
-    parts.append(text(x - 8, (y + bottom) / 2 + 5, name, anchor="end", token=token, kind="math"))
+    runs: Content = [(name, token)]
+    parts.append(text(x - 10, middle - 3, "feature of", anchor="end", size=SMALL))
+    parts.append(text(x - 10, middle + 14, runs, anchor="end", kind="math"))
     return Figure(
         "States over time",
         f"{words(name)}: {H} features (lines) at {L} time steps (columns), "

@@ -106,6 +106,12 @@ def figure_rules() -> str:
   height: auto;
   margin: 0 auto;
 }}
+.u-figure > svg.f-wide {{ display: none; max-width: 44rem; }}
+.u-figure:has(> .f-wide) {{ container-type: inline-size; }}
+@container (min-width: 38rem) {{
+  .u-figure > svg.f-narrow {{ display: none; }}
+  .u-figure > svg.f-wide {{ display: block; }}
+}}
 .u-figure > figcaption {{ max-width: 30rem; margin: 0.5rem auto 0; font-size: 0.9em; }}
 .u-figure text {{ font-variant-numeric: tabular-nums; }}
 .u-figure .f-code {{ font-family: var(--pst-font-family-monospace, monospace); }}

@@ -465,6 +465,8 @@ class Figure:
         One unit is one pixel on a phone.
     caption : str, default ""
         A line under the drawing; an empty one is left out.
+    wide : Figure, optional
+        The same content in a layout that a page shows where its column is wide.
 
     Examples
     --------
@@ -479,6 +481,7 @@ class Figure:
     height: float
     width: float = WIDTH
     caption: str = ""
+    wide: "Figure | None" = None
 
     @property
     def identifier(self) -> str:
@@ -501,7 +504,7 @@ class Figure:
         """
         return replace(self, caption=caption)
 
-    def svg(self, standalone: bool = False) -> str:
+    def svg(self, standalone: bool = False, layout: str | None = None) -> str:
         """Write the drawing as SVG.
 
         Parameters
@@ -509,6 +512,8 @@ class Figure:
         standalone : bool, default False
             True writes a file: it carries the colours of both themes and follows the reader's
             preference. False writes a part of a page, which has them in its style sheet.
+        layout : str, optional
+            A class for the style sheet of the page: ``"f-narrow"`` or ``"f-wide"``.
 
         Returns
         -------
@@ -523,7 +528,7 @@ class Figure:
             *([element("style", token_rules() + figure_rules())] if standalone else []),
             self.body,
             xmlns="http://www.w3.org/2000/svg" if standalone else None,
-            class_="u-figure" if standalone else None,
+            class_="u-figure" if standalone else layout,
             viewBox=f"0 0 {number(self.width)} {number(self.height)}",
             width=1.5 * self.width if standalone else None,
             height=1.5 * self.height if standalone else None,
@@ -534,6 +539,7 @@ class Figure:
     def _repr_html_(self) -> str:
         """Write the drawing for a notebook."""
         caption = element("figcaption", escape(self.caption, quote=False))
-        return element(
-            "figure", self.svg(), *([caption] if self.caption else []), class_="u-figure"
-        )
+        drawings = [self.svg()]
+        if self.wide is not None:
+            drawings = [self.svg(layout="f-narrow"), self.wide.svg(layout="f-wide")]
+        return element("figure", *drawings, *([caption] if self.caption else []), class_="u-figure")
