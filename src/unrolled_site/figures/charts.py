@@ -83,7 +83,7 @@ def lines(
     """Plot one or more series against `x`.
 
     Each series has its own marker and dashes, so that colour is not the only difference, and its
-    name stands at its right end. Names that have no room there stand in a legend.
+    name is written at its right end; where the names have no room there, a legend has them.
 
     Parameters
     ----------
