@@ -91,6 +91,9 @@ myst_substitutions = {
     "L": _code(L),
     "H_in": _code(H_in),
     "H_out": _code(H_out),
+    "n": N,  # in a sentence, where a size is a count
+    "l": L,
+    "h_in": H_in,
     "x_shape": _code((N, L, H_in)),
     "h_0_shape": _code((1, N, H_out)),
     "weight_ih_shape": _code(_parameters["weight_ih_l0"]),
