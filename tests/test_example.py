@@ -38,7 +38,8 @@ def test_a_pencil_can_follow_the_small_example() -> None:
     for values in (*rnn.parameters(), x, h_0):
         assert torch.equal(values, values.mul(10).round() / 10)
     # Nothing hides a mistake, and tanh neither saturates nor is a straight line.
-    assert not torch.equal(rnn.weight_hh_l0, rnn.weight_hh_l0.T)
+    weight_hh = rnn.get_parameter("weight_hh_l0")
+    assert not torch.equal(weight_hh, weight_hh.T)
     assert all((p != 0).all() for p in (*rnn.parameters(), h_0))
     assert output.abs().max() < 0.9
     assert output.abs().min() > 0.3
