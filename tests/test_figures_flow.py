@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -8,11 +9,17 @@ from tests import test_figures as general
 from tests import test_figures_module as placed
 from unrolled_site import example, figures
 from unrolled_site.figures import Figure
+from unrolled_site.figures.arithmetic import _INPUTS, _STATES, _tree
+from unrolled_site.figures.gates import _lit
 
 
 def wide(figure: Figure) -> Figure:
     assert figure.wide is not None
     return figure.wide
+
+
+def copy(kind: str, part: str) -> Figure:
+    return Figure("A copy", "One part is lit.", _lit(kind, part, "f says."), 300)
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -21,6 +28,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "block-large": lambda: figures.block(4, 4, 32, 12),
     "block-large-wide": lambda: wide(figures.block(4, 4, 32, 12)),
     "block-one": lambda: figures.block(1, 3, 1, 1),
+    **{
+        f"gate_by_gate-{kind}-{part}": partial(copy, kind, part)
+        for kind, parts in (("LSTM", "figo"), ("GRU", "rnzh"))
+        for part in parts
+    },
+    "tree": lambda: Figure(
+        "A tree", "Sums.", _tree("a", (_INPUTS, _STATES), ((0, 1), (4, 2), (5, 3))), 230
+    ),
     "shaded": lambda: figures.shaded(
         {"before": [False, False, True], "after, forwards": [True] * 3},
         range(1, 4),
@@ -110,6 +125,47 @@ def test_the_sums_of_the_small_example_are_what_is_written() -> None:
         assert eval(made) == pytest.approx(float(result), abs=1.5e-3)
 
 
+@pytest.mark.parametrize(("kind", "parts"), [("LSTM", "figo"), ("GRU", "rnzh")])
+def test_each_part_is_lit_once_and_alone(kind: str, parts: str) -> None:
+    figure = figures.gate_by_gate(kind)
+    for drawing in (figure, wide(figure)):
+        general.test_a_figure_is_valid_xml_and_says_what_it_shows(drawing)
+        general.test_colours_are_those_of_the_palette(drawing)
+        general.test_text_is_large_enough_on_a_phone(drawing)
+        assert drawing.body.count("translate(") == 4
+    for part in parts:
+        gates = set(re.findall(r'class="u-(g[ifgorzn])"', copy(kind, part).body))
+        assert gates == (
+            {"gr", "gn"} if part == "r" else {"gz", "gn"} if part == "h" else {f"g{part}"}
+        )
+    assert figure.description.count(" says how much of ") == (3 if kind == "LSTM" else 2)
+
+
+def test_two_trees_have_three_additions_each() -> None:
+    figure = figures.addition_trees()
+    for drawing in (figure, wide(figure)):
+        general.test_a_figure_is_valid_xml_and_says_what_it_shows(drawing)
+        general.test_colours_are_those_of_the_palette(drawing)
+        assert placed.words(drawing).count("+") == 6
+        assert placed.words(drawing).count("tanh") == 2
+        # The last sum of PyTorch's tree has a sum on both sides.
+        ends = [tip for _, _, tip in placed.arrows(drawing)]
+        assert len(ends) == 2 * (2 * 3 + 1)
+
+
+def test_the_order_of_pytorch_is_the_one_that_is_drawn() -> None:
+    torch.manual_seed(0)
+    cell, x, h = torch.nn.RNNCell(10, 20), torch.randn(30, 10), torch.randn(30, 20)
+    state, given = h @ cell.weight_hh.T, x @ cell.weight_ih.T
+    # Additions of float32: which order they are in shows in the last bits.
+    drawn = torch.nn.functional.linear(
+        h, cell.weight_hh, cell.bias_hh
+    ) + torch.nn.functional.linear(x, cell.weight_ih, cell.bias_ih)
+    plain = given + cell.bias_ih + state + cell.bias_hh
+    assert torch.equal(cell(x, h), torch.tanh(drawn))
+    assert not torch.equal(cell(x, h), torch.tanh(plain))
+
+
 def test_cells_are_filled_or_hollow_and_words_say_what_that_means() -> None:
     figure = FIGURES["shaded"]()
     fills = re.findall(r'<rect [^>]*fill-opacity="([\d.]+)"', figure.body)
@@ -148,6 +204,11 @@ def test_narrow_columns_name_some_of_them() -> None:
             lambda: figures.shaded({"a": [1]}, [1]),  # type: ignore[list-item]
             TypeError,
             "rows['a'] should be bools, got int",
+        ),
+        (
+            lambda: figures.gate_by_gate("RNN"),
+            ValueError,
+            "kind should be one of 'LSTM', 'GRU', got 'RNN'",
         ),
         (lambda: figures.block(H_in=general.BAD), TypeError, "H_in should be int, got float"),
     ],

@@ -5,10 +5,10 @@ anything with ``tolist``: NumPy arrays and tensors.
 """
 
 from .architecture import KINDS, folded, influence, sequence_problem, sequence_problems, unrolled
-from .arithmetic import output_layer, product, step_equation
+from .arithmetic import addition_trees, output_layer, product, step_equation
 from .backward import backward_through_time
 from .charts import bars, histogram, lines
-from .gates import gru_cell, lstm_cell
+from .gates import gate_by_gate, gru_cell, lstm_cell
 from .ladder import ladder
 from .language import text_streams, unit_over_text
 from .layers import layer_stack, output_and_states
@@ -29,11 +29,13 @@ __all__ = [
     "PALETTE",
     "Figure",
     "Token",
+    "addition_trees",
     "backward_through_time",
     "bars",
     "block",
     "broadcast_picture",
     "folded",
+    "gate_by_gate",
     "gate_layouts",
     "gate_sizes",
     "gru_cell",

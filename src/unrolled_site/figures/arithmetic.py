@@ -1,9 +1,23 @@
 """Drawings of one time step and of matrix products, from real values, to scale."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from .blocks import Block, cell_size, cells, draw_row, extent, outline, place, row_height, sharp
-from .svg import SMALL, WIDTH, Figure, box, signed, text
+from .svg import (
+    LINE,
+    SMALL,
+    WIDTH,
+    Content,
+    Figure,
+    arrow,
+    box,
+    element,
+    group,
+    number,
+    signed,
+    text,
+)
 from .values import (
     activate,
     add,
@@ -20,6 +34,7 @@ from .values import (
 )
 
 __all__ = [
+    "addition_trees",
     "output_layer",
     "product",
     "step_equation",
@@ -131,6 +146,77 @@ def step_equation(
         "".join(parts),
         y,
     )
+
+
+def addition_trees() -> Figure:
+    r"""Draw two orders in which one sum can be added up, as trees.
+
+    PyTorch adds :math:`(h_{t-1} W_{hh}^T + b_{hh}) + (x_t W_{ih}^T + b_{ih})`; Python reads
+    :math:`x_t W_{ih}^T + b_{ih} + h_{t-1} W_{hh}^T + b_{hh}` from left to right.
+
+    Returns
+    -------
+    Figure
+        The drawing, with a wide layout for wide columns.
+
+    Examples
+    --------
+    >>> addition_trees().title
+    'Two orders of additions'
+    """
+    ours = _tree("as PyTorch adds", (_STATES, _INPUTS), ((0, 1), (2, 3), (4, 5)))
+    plain = _tree("from left to right", (_INPUTS, _STATES), ((0, 1), (4, 2), (5, 3)))
+    title = "Two orders of additions"
+    description = (
+        "Two trees with the same four leaves, h_(t-1) W_hh transposed, b_hh, x_t W_ih transposed "
+        "and b_ih; every plus rounds once. As PyTorch adds: first h_(t-1) W_hh transposed + b_hh, "
+        "and x_t W_ih transposed + b_ih, then the two sums. From left to right: x_t W_ih "
+        "transposed + b_ih, then + h_(t-1) W_hh transposed, then + b_hh."
+    )
+    height = 232.0
+    below = group(plain, transform=f"translate(0 {number(height)})")
+    beside = group(plain, transform=f"translate({number(WIDTH)} 0)")
+    wide = Figure(title, description, ours + beside, height - 8, 2 * WIDTH)
+    return Figure(title, description, ours + below, 2 * height - 8, wide=wide)
+
+
+_INPUTS: tuple[Content, Content] = ([("x_{t}", "x"), ("W_{ih}^{⊤}", "wih")], [("b_{ih}", "b")])
+_STATES: tuple[Content, Content] = ([("h_{t-1}", "h"), ("W_{hh}^{⊤}", "whh")], [("b_{hh}", "b")])
+
+
+def _tree(
+    name: str, halves: Sequence[tuple[Content, Content]], sums: Sequence[tuple[int, int]]
+) -> str:
+    """Draw a tree: four leaves, and a plus for each pair of leaves or of sums before it."""
+    places = [(60.0 + 80 * column, 52.0) for column in range(4)]
+    levels = [0, 0, 0, 0]
+    parts = [text(WIDTH / 2, 18, name)]
+    for (x, y), leaf in zip(places, [leaf for half in halves for leaf in half], strict=True):
+        parts.append(text(x, y, leaf, kind="math"))
+    for first, second in sums:
+        level = 1 + max(levels[first], levels[second])
+        x, y = (places[first][0] + places[second][0]) / 2, 52.0 + 40 * level
+        for index in (first, second):
+            from_x, from_y = places[index]
+            start = from_y + (8 if index < len(_INPUTS) + len(_STATES) else 10)
+            corners = [(from_x, start), (from_x, y), (x + (11 if from_x > x else -11), y)]
+            parts.append(arrow(corners))
+        parts.append(_plus(x, y))
+        places.append((x, y))
+        levels.append(level)
+    x, y = places[-1]
+    parts.append(arrow([(x, y + 10), (x, y + 30)]))
+    parts.append(text(x, y + 45, "tanh", token="act", kind="math"))
+    return "".join(parts)
+
+
+def _plus(x: float, y: float) -> str:
+    """Draw an addition."""
+    circle = element(
+        "circle", cx=x, cy=y, r=10, fill="currentColor", fill_opacity=0.08,
+        stroke="currentColor", stroke_width=LINE,
+    )  # fmt: skip
+    return circle + text(x, y + 5, "+", kind="math")
 
 
 def output_layer(h_t: Any, weight: Any, bias: Any, y_t: Any) -> Figure:

@@ -114,7 +114,7 @@ def _heads(heads: list[str], left: float, pitch: float, y: float) -> list[str]:
         every += 1
     parts = []
     for place, head in list(enumerate(heads))[::every]:
-        half = text_width(head, SMALL) / 2
+        half = text_width(head, SMALL) / 2 + 1
         middle = max(half, min(left + pitch * (place + 0.5) - _GAP / 2, WIDTH - half))
         parts.append(text(middle, y, head, kind="dim"))
     return parts
