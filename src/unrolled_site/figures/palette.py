@@ -108,7 +108,7 @@ def figure_rules() -> str:
 }}
 .u-figure > svg.f-wide {{ display: none; max-width: 44rem; }}
 .u-figure:has(> .f-wide) {{ container-type: inline-size; }}
-@container (min-width: 38rem) {{
+@container (min-width: 40rem) {{
   .u-figure > svg.f-narrow {{ display: none; }}
   .u-figure > svg.f-wide {{ display: block; }}
 }}
