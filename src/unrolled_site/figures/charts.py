@@ -262,7 +262,7 @@ def bars(
     Parameters
     ----------
     values : mapping of str to float
-        Names, which stand under the bars, and heights.
+        Names, which are written under the bars, and heights.
     title, description : str
         As in `Figure`.
     y_label : str

@@ -88,7 +88,7 @@ def ladder(
     drawing = _Drawing(rows, heads, spans, bounds, reference)
     description = _description(drawing)
     narrow = drawing.draw(WIDTH, 0.0)
-    # In a wide column the names stand beside the bars.
+    # In a wide column the names are beside the bars.
     wide = Figure(title, description, *drawing.draw(_WIDE, left + 18), _WIDE)
     return Figure(title, description, *narrow, caption=caption, wide=wide)
 

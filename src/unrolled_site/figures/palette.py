@@ -2,7 +2,7 @@
 
 The style sheet of the site (`stylesheet`), the KaTeX macros and the figures all read `PALETTE`.
 Every colour has a contrast of at least 4.5 : 1 as text on the site's backgrounds, and colours that
-stand side by side stay apart for readers with protanopia, deuteranopia or tritanopia;
+are side by side stay apart for readers with protanopia, deuteranopia or tritanopia;
 ``tests/test_palette.py`` computes both.
 """
 
