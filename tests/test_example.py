@@ -28,3 +28,18 @@ def test_example_is_the_same_each_time() -> None:
     drawn = unrolled.uniform_parameters("RNN_TANH", example.H_in, example.H_out, seed=example.SEED)
     for name, parameter in first[0].named_parameters():
         assert torch.equal(torch.from_numpy(drawn[name]), parameter)
+
+
+def test_a_pencil_can_follow_the_small_example() -> None:
+    rnn, x, h_0 = example.small_example()
+    assert (rnn.input_size, rnn.hidden_size, x.shape[1]) == (1, 2, 3)
+    output, h_n = rnn(x, h_0)
+    assert torch.equal(output[:, -1], h_n[0])
+    for values in (*rnn.parameters(), x, h_0):
+        assert torch.equal(values, values.mul(10).round() / 10)
+    # Nothing hides a mistake, and tanh neither saturates nor is a straight line.
+    weight_hh = rnn.get_parameter("weight_hh_l0")
+    assert not torch.equal(weight_hh, weight_hh.T)
+    assert all((p != 0).all() for p in (*rnn.parameters(), h_0))
+    assert output.abs().max() < 0.9
+    assert output.abs().min() > 0.3

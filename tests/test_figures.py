@@ -484,6 +484,16 @@ def test_lines_have_their_names_at_their_ends() -> None:
     assert min(b - a for a, b in itertools.pairwise(heights)) > 12
 
 
+def test_a_bound_is_a_thin_line_without_markers() -> None:
+    series = {"peak": [2, 2], "measured": [1, 1.5]}
+    plain = figures.lines([0, 1], series, y_label="y", **PLOT).body
+    bounded = figures.lines([0, 1], series, y_label="y", bounds=["peak"], **PLOT).body
+    assert plain.count("<use") == bounded.count("<use") + 2
+    assert bounded.count("stroke-width: 0.9") == 1
+    with pytest.raises(ValueError, match=r"^bounds should be names of series, got 'roof'$"):
+        figures.lines([0, 1], series, y_label="y", bounds=["roof"], **PLOT)
+
+
 @pytest.mark.parametrize("names", [["a" * 25, "b"], [f"{k} with a long name" for k in range(8)]])
 def test_names_that_have_no_room_stand_in_a_legend(names: list[str]) -> None:
     body = figures.lines([0, 1], {name: [0, 1] for name in names}, y_label="y", **PLOT).body

@@ -26,6 +26,14 @@ RATIOS = {"textbook": [1.3, 2.6, 1.2, 1.05], "in_place": [0.5, 0.625, 0.7, 0.76]
 HEADS = {"N": [3, 1, 32, 64], "L": [5, 100, 128, 256]}
 FIGURES: dict[str, Callable[[], Figure]] = {
     "ladder": lambda: figures.ladder(RATIOS, HEADS, title="Rungs", caption="All < 3."),
+    "ladder-bounds": lambda: figures.ladder(
+        {"nn.RNN": [1.0, 1.0], "products alone": [0.25, 0.5], "fast": [0.5, 1.5]},
+        {"N": [3, 32], "H_{out}": [20, 512]},
+        title="Rungs",
+        quartiles={"fast": [(0.4, 0.6), (1.25, 2.0)]},
+        bounds=["products alone"],
+    ),
+    "ladder-slow": lambda: figures.ladder({"slow": [2.0]}, {}, title="One number"),
     "ladder-one": lambda: figures.ladder({"<fast>": [0.25]}, {}, title="One number"),
     "lstm_cell": figures.lstm_cell,
     "gru_cell": figures.gru_cell,
@@ -375,8 +383,8 @@ def test_every_state_has_a_gradient_that_goes_the_other_way(L: int) -> None:
 
 def test_a_ladder_has_one_scale_and_fills_what_is_faster() -> None:
     figure = figures.ladder(RATIOS, HEADS, title="Rungs")
-    bars = [node.attrib for node in ET.fromstring(figure.svg()).iter("rect")]
     values = [value for row in RATIOS.values() for value in row]
+    bars = [node.attrib for node in ET.fromstring(figure.svg()).iter("rect")][: len(values)]
     scale = float(bars[0]["width"]) / values[0]
     for bar, value in zip(bars, values, strict=True):
         assert float(bar["width"]) == pytest.approx(scale * value, abs=0.01)
@@ -391,9 +399,33 @@ def test_a_ladder_has_one_scale_and_fills_what_is_faster() -> None:
 
 def test_a_ladder_of_fast_things_has_room_for_the_reference() -> None:
     figure = figures.ladder({"fast": [0.25]}, {}, title="One number")
-    (bar,) = ET.fromstring(figure.svg()).iter("rect")
+    bar, _ = ET.fromstring(figure.svg()).iter("rect")  # and the one of the legend
     assert float(bar.attrib["x"]) + 4 * float(bar.attrib["width"]) <= WIDTH
     assert figure.description.endswith("is faster. fast 0.25.")
+
+
+def test_a_ladder_tells_a_lower_bound_from_an_implementation() -> None:
+    figure = FIGURES["ladder-bounds"]()
+    assert figure.wide is not None
+    assert "fast 0.50 (0.40 to 0.60)" in figure.description
+    assert figure.description.endswith("Lower bounds, not implementations: products alone.")
+    legend = ["faster", "not faster", "lower bound, not an implementation", "quartiles"]
+    for drawing in (figure, figure.wide):
+        assert words(drawing)[-4:] == legend
+        assert words(drawing).count("lower bound") == 1
+        assert words(drawing).count("nn.RNN") == 3  # a row, and the line in both columns
+        bars = [node.attrib for node in ET.fromstring(drawing.svg()).iter("rect")]
+        dashed = ["stroke-dasharray" in bar for bar in bars]
+        assert dashed == [False, False, True, True, False, False, False, False, True]
+        test_no_two_texts_overlap_and_none_leaves_the_drawing(drawing)
+        test_no_wire_and_no_edge_crosses_a_text(drawing)
+    # A whisker goes from quartile to quartile, measured from the left edge of its bar.
+    first, scale = bars[4], float(bars[4]["width"]) / 0.5
+    whiskers = re.findall(
+        r'd="M([\d.]+) ([\d.]+)L([\d.]+) \2"[^>]*stroke-width="1"', figure.wide.body
+    )
+    low, high = (float(edge) - float(first["x"]) for edge in (whiskers[0][0], whiskers[0][2]))
+    assert (low, high) == pytest.approx((0.4 * scale, 0.6 * scale), abs=0.02)
 
 
 # Bad input.
@@ -402,6 +434,26 @@ def test_a_ladder_of_fast_things_has_room_for_the_reference() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (
+            lambda: figures.ladder({"a": [1]}, {}, title="t", bounds=["b"]),
+            ValueError,
+            "bounds should be rows of the ladder, got 'b'",
+        ),
+        *(
+            (
+                partial(figures.ladder, {"a": [1]}, {}, title="t", quartiles=quartiles),
+                ValueError,
+                message,
+            )
+            for quartiles, message in (
+                ({"b": [(1, 1)]}, "quartiles['b'] should belong to a row, one pair for each ratio"),
+                ({"a": []}, "quartiles['a'] should belong to a row, one pair for each ratio"),
+                (
+                    {"a": [(2, 1)]},
+                    "quartiles['a'] should be above 0, the lower first, got (2.0, 1.0)",
+                ),
+            )
+        ),
         (lambda: figures.layer_stack(0), ValueError, "num_layers should be 1 to 4, got 0"),
         (lambda: figures.layer_stack(5), ValueError, "num_layers should be 1 to 4, got 5"),
         (lambda: figures.layer_stack(True), TypeError, "num_layers should be int, got bool"),

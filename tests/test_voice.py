@@ -29,7 +29,13 @@ def test_an_example_is_caught_and_what_to_say_instead_is_not(habit: Any) -> None
 
 
 def test_the_lines_of_a_phrase_that_is_broken_are_named() -> None:
-    text = "One line.\n    # This order is another\n    # one, and that is\n    # no matter of rounding.\n"
+    lines = (
+        "One line.",
+        "    # This order is another",
+        "    # one, and that is",
+        "    # no matter of it.",
+    )
+    text = "\n".join(lines)
     found = [(line, words) for line, words, _ in voice.found(text, HABITS)]
     assert sorted(found) == [(2, "another one"), (4, "no matter of")]
 

@@ -35,7 +35,7 @@ SIZES = (
     (3, 5, 10, 20),
     (1, 100, 32, 32),
     (32, 128, 128, 128),
-    (64, 256, 512, 512),
+    (64, 128, 512, 512),
     (1, 64, 1024, 1024),  # one sequence, so that each weight read serves one multiplication
 )
 KINDS = ("RNN", "GRU", "LSTM")

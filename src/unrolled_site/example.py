@@ -1,4 +1,4 @@
-"""The worked example that all pages follow: its sizes stand here and nowhere else.
+"""The worked example that all pages follow: its sizes are written here and nowhere else.
 
 Change a number and build again: shapes, values and figures of every page follow. The sizes must
 differ from each other and ``L`` must be at least 3; otherwise mistakes that the pages show to be

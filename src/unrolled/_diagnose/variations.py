@@ -125,8 +125,8 @@ FAMILIES: tuple[Family, ...] = (
     _family("scale_h", _SCALES, "projected state times {}",
             "The projected state is multiplied by {}."),
     _family("normalised", ("sum", "x", "h"), "layer normalisation of {}",
-            "A layer normalisation is applied where PyTorch has none: sum of both products, product of "
-            "the input x, or of the state h; here {}."),
+            "A layer normalisation is applied where PyTorch has none: sum of both products, "
+            "product of the input x, or of the state h; here {}."),
     _family("added", (1.0, -1.0, 2.0, 0.5), "{:g} added to the sums", "The sums get {:g} more."),
     _family("reads", ("c", "new c"), "{} multiplied by weight_hh",
             "weight_hh is multiplied by the cell state, {}. PyTorch takes h.", "LSTM"),

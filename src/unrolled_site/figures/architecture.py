@@ -233,7 +233,7 @@ def sequence_problems() -> Figure:
 def influence(
     tokens: Sequence[str], values: Any, token: str = "h", digits: int = 2, caption: str = ""
 ) -> Figure:
-    """Draw the words of a sentence, each shaded by a measured number that stands below it.
+    """Draw the words of a sentence, each shaded by a measured number that is written below it.
 
     Parameters
     ----------

@@ -283,7 +283,7 @@ def output_layer(h_t: Any, weight: Any, bias: Any, y_t: Any) -> Figure:
     parts.append(drawn)
     return Figure(
         "From the hidden state to an output",
-        f"h_t {shape_text(N, H_out)} stands in a box named nn.RNN. An nn.Linear of your own, in a "
+        f"h_t {shape_text(N, H_out)} is in a box named nn.RNN. An nn.Linear that you add, in a "
         f"dashed box and not part of nn.RNN, multiplies it by its weight transposed "
         f"{shape_text(H_out, features)} and adds its bias {shape_text(features)}. The result is "
         f"y_t {shape_text(N, features)}, with values from {range_text(outputs)}.",
@@ -309,7 +309,7 @@ def product(
     result : array_like
         Their product, ``(rows, columns)``.
     names : tuple of str
-        What stands beside the blocks, mathematics as in formulas (``"W_{ih}^{⊤}"``).
+        What is written beside the blocks, mathematics as in formulas (``"W_{ih}^{⊤}"``).
     tokens : tuple of str or None
         Their inks.
     highlight : (int, int), optional

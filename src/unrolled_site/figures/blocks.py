@@ -62,7 +62,7 @@ class Block:
     token : str or None
         Its ink.
     shape : str
-        What stands below it.
+        What is written below it.
     """
 
     values: Matrix
@@ -188,7 +188,7 @@ def cells(
 
 
 def place(count: int, index: int) -> int | None:
-    """Find where a row or column stands in a block.
+    """Find where a row or column is drawn in a block.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def draw_row(
     cell : float
         The side of a cell.
     x : float, optional
-        The left edge; by default the row stands in the middle of the figure.
+        The left edge; by default the row is centred in the figure.
 
     Returns
     -------
@@ -387,7 +387,7 @@ def _row_width(row: Row, cell: float) -> float:
 
 
 def _places(count: int) -> list[tuple[int, int]]:
-    """List the indices that are shown, each with the place where it stands."""
+    """List the indices that are shown, each with its place."""
     if count <= LONGEST:
         return [(index, index) for index in range(count)]
     head = (LONGEST - _BREAK) // 2

@@ -6,7 +6,7 @@ matplotlib is imported when the first plot is drawn, and nowhere else.
 import hashlib
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -79,11 +79,12 @@ def lines(
     log_y: bool = False,
     height: float = 230,
     caption: str = "",
+    bounds: Collection[str] = (),
 ) -> Figure:
     """Plot one or more series against `x`.
 
     Each series has its own marker and dashes, so that colour is not the only difference, and its
-    name stands at its right end. Names that have no room there stand in a legend.
+    name is written at its right end; where the names have no room there, a legend has them.
 
     Parameters
     ----------
@@ -104,6 +105,8 @@ def lines(
         In the units of the width, 360.
     caption : str, default ""
         A line under the plot.
+    bounds : collection of str, default ()
+        The series that are bounds and no measurements: thin lines without markers.
 
     Returns
     -------
@@ -115,8 +118,8 @@ def lines(
     TypeError
         If a value is not a number.
     ValueError
-        If there is no series, more than eight, one of another length than `x`, or an unknown
-        token.
+        If there is no series, more than eight, one of another length than `x`, an unknown
+        token, or a bound that is no series.
 
     Examples
     --------
@@ -128,6 +131,9 @@ def lines(
     at = vector("x", x)
     values = {name: vector(f"series[{name!r}]", v, len(at)) for name, v in series.items()}
     inks = _inks(len(values), tokens)
+    for name in bounds:
+        if name not in values:
+            raise ValueError(f"bounds should be names of series, got {name!r}")
 
     def draw(axes: "Axes") -> None:
         for index, (name, numbers) in enumerate(values.items()):
@@ -136,9 +142,9 @@ def lines(
                 numbers,
                 label=name,
                 color=inks[index],
-                linewidth=1.6,
+                linewidth=0.9 if name in bounds else 1.6,
                 linestyle=_DASHES[index % len(_DASHES)],
-                marker=_MARKERS[index] if len(at) <= 24 else None,
+                marker=_MARKERS[index] if len(at) <= 24 and name not in bounds else None,
                 markersize=4.5,
             )
         if log_x:
@@ -256,7 +262,7 @@ def bars(
     Parameters
     ----------
     values : mapping of str to float
-        Names, which stand under the bars, and heights.
+        Names, which are written under the bars, and heights.
     title, description : str
         As in `Figure`.
     y_label : str

@@ -74,7 +74,7 @@ def lstm_cell() -> Figure:
     return Figure(
         "One step of an LSTM",
         "The cell state runs along the top like a conveyor: c_(t-1) comes in from the left, is "
-        "multiplied by f_t, then i_t times g_t is added, and c_t leaves at the right. Below stand "
+        "multiplied by f_t, then i_t times g_t is added, and c_t leaves at the right. Below are "
         "the four gates: f_t, i_t and o_t are the sigmoid, g_t the tanh, of their own blocks of "
         "one sum, x_t W_ih transposed + b_ih + h_(t-1) W_hh transposed + b_hh. x_t enters the sum "
         "from below, h_(t-1) from the left. From c_t a branch goes through tanh and is multiplied "

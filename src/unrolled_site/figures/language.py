@@ -107,7 +107,7 @@ def unit_over_text(
 ) -> Figure:
     """Draw the value of one unit after each character of a text.
 
-    Under a character stands a bar, upwards for a value above 0 and downwards for one below; the
+    Under a character there is a bar, upwards for a value above 0 and downwards for one below; the
     character has a background in the same colour, the stronger the farther the value is from 0.
 
     Parameters
@@ -208,7 +208,7 @@ def _shown(character: str) -> str:
 
 
 def _extreme(name: str, value: float, content: str, numbers: list[float]) -> str:
-    """Say where a value stands first."""
+    """Say where a value comes first."""
     place = numbers.index(value)
     before = " ".join(content[max(0, place - 11) : place + 1].split())
     return f"{name}: {signed(value)} after '{before}' at character {place + 1} of {len(content)}."

@@ -118,7 +118,7 @@ length, the longest first, they are b, a, c.'
 
 
 def _inverse(order: list[int]) -> list[int]:
-    """Give for each sequence the place where it stands in an order."""
+    """Give for each sequence its place in an order."""
     return [order.index(index) for index in range(len(order))]
 
 

@@ -227,7 +227,7 @@ class _Strips:
         self.activation = "tanh" if nonlinearity == "tanh" else "ReLU"
         self.cell = min(28.0, self.SLOT / extent(H_out, 1))
         self.width = extent(H_out, self.cell)
-        # Between the slots stand a plus, and the activation with an arrow.
+        # Between the slots are a plus, and the activation with an arrow.
         self.left = [slot + (self.SLOT - self.width) / 2 for slot in (9.0, 119.0, 260.0)]
 
     def top(self, t: int) -> float:

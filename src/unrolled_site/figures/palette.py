@@ -2,7 +2,7 @@
 
 The style sheet of the site (`stylesheet`), the KaTeX macros and the figures all read `PALETTE`.
 Every colour has a contrast of at least 4.5 : 1 as text on the site's backgrounds, and colours that
-stand side by side stay apart for readers with protanopia, deuteranopia or tritanopia;
+are side by side stay apart for readers with protanopia, deuteranopia or tritanopia;
 ``tests/test_palette.py`` computes both.
 """
 
@@ -108,7 +108,7 @@ def figure_rules() -> str:
 }}
 .u-figure > svg.f-wide {{ display: none; max-width: 44rem; }}
 .u-figure:has(> .f-wide) {{ container-type: inline-size; }}
-@container (min-width: 38rem) {{
+@container (min-width: 40rem) {{
   .u-figure > svg.f-narrow {{ display: none; }}
   .u-figure > svg.f-wide {{ display: block; }}
 }}

@@ -100,7 +100,7 @@ def parameter_loops(
         foot = y + height
         label = f"layer_input_size = {size}"
         for direction in range(directions):
-            # The label stands between the arrows.
+            # The label is between the arrows.
             x = left + direction * (2 * width + between - 32) + 16
             parts.append(arrow([(x, foot + 32), (x, foot + 3)], token="x" if layer == 0 else "h"))
         parts.append(text(left + 26, foot + 19, label, anchor="start", kind="code"))
@@ -349,7 +349,7 @@ def uniform_draw(values: Any, bound: float, name: str = "weight_hh_l0", bins: in
 
 
 def _columns(shape: tuple[int, ...]) -> int:
-    """Give the width of a parameter; a vector stands upright."""
+    """Give the width of a parameter; a vector is drawn upright."""
     return shape[1] if len(shape) == 2 else 1
 
 

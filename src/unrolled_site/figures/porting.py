@@ -19,13 +19,13 @@ def gate_layouts(layouts: "Mapping[str, Layout]") -> Figure:
     Parameters
     ----------
     layouts : mapping of str to `unrolled.porting.Layout`
-        The layouts by the names that stand above them, all of the same kind of module.
+        The layouts by the names that are written above them, all of the same kind of module.
 
     Returns
     -------
     Figure
         The drawing. Weights are cut into rows or, where they are transposed, into columns. Biases
-        of the input stand above those of the hidden state; the sum of both is as high as two.
+        of the input are above those of the hidden state; the sum of both is as high as two.
 
     Raises
     ------

@@ -30,7 +30,7 @@ def shaded(
     rows : mapping of str to sequence of bool
         For each row its label and a value for each column; anything with ``tolist`` will do.
     columns : sequence
-        What stands above the columns; where that is too narrow for all of them, some.
+        The heads of the columns; where there is too little room for all of them, some.
     caption : str, default ""
         A line under the drawing.
     yes, no : str
@@ -108,7 +108,7 @@ def _values(rows: Mapping[str, Sequence[bool]], count: int) -> dict[str, list[bo
 
 
 def _heads(heads: list[str], left: float, pitch: float, y: float) -> list[str]:
-    """Write what stands above the columns, as many as do not touch."""
+    """Write the heads of the columns, as many as do not touch."""
     every = 1
     while every * pitch < max(text_width(head, SMALL) for head in heads) + 4 and every < len(heads):
         every += 1

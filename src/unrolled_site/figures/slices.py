@@ -128,7 +128,7 @@ def _draw(at: _Layout) -> dict[str, Any]:
         "body": "".join(parts),
         "height": bottom + 42,
         "width": at.width,
-        "caption": f"Step {at.lit} of {at.L}: what is dashed or empty is still to come.",
+        "caption": f"Paused at step {at.lit}: empty slices come later.",
     }
 
 

@@ -279,7 +279,7 @@ def _mathematics(content: str, size: float) -> str:
             inner += _span(low, dx, dy + down, small)
             dx, dy = 0.0, -down
         if high:
-            # An exponent stands above the index before it, not after it.
+            # An exponent is above the index before it, not after it.
             back = small * _em(low or "")
             inner += _span(high, dx - back, dy + up, small)
             dx, dy = max(0.0, back - small * _em(high)), -up
