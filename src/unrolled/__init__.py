@@ -1,11 +1,10 @@
 """PyTorch's recurrent module, taken apart and put back together.
 
-Each module is one floor of the explanation, and imports only from floors below it. `FLOORS` names
-them from the lowest to the highest; a name with an underscore is a module behind a function of the
-same name, or one that other modules share.
+Each module is one floor of the explanation and imports only from the floors below it. `FLOORS`
+lists them from lowest to highest. A leading underscore marks a module whose function has the same
+name without it, or a module that others share.
 
-What is imported here is loaded when it is first used, so that the floors that need no PyTorch work
-without it.
+Everything here is loaded on first use, so the floors that do not need PyTorch work without it.
 """
 
 from importlib import import_module
@@ -87,20 +86,20 @@ _NAMES = {
 }
 _HOME = {name: floor for floor, names in _NAMES.items() for name in names}
 
-__all__ = sorted(_HOME)  # one list of the names, by floor, is enough
+__all__ = sorted(_HOME)  # `_NAMES` is the only list to maintain
 
 
 def __getattr__(name: str) -> Any:
-    """Load a floor when somebody asks for it, or for something of it."""
+    """Load a floor when it, or one of its names, is first asked for."""
     if name in FLOORS:
         return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value  # asked once
+    globals()[name] = value  # so that this runs once per name
     return value
 
 
 def __dir__() -> list[str]:
-    """Name what can be asked for."""
+    """List the names that can be asked for."""
     return sorted({*globals(), *__all__, *FLOORS})

@@ -1,6 +1,6 @@
-"""What is refused, with the type of error that torch raises for the same mistake.
+"""Checks of arguments, with the type of error that torch raises for the same mistake.
 
-Each message names the argument and says what it should be and what came.
+Each message names the argument and says what it should be and what was passed.
 """
 
 import operator
@@ -21,7 +21,7 @@ from unrolled.shapes import num_directions, real_hidden_size
 
 
 def check_kinds(**arrays: Any) -> None:
-    """Refuse what is no array of real numbers, two kinds of arrays, two devices or two dtypes."""
+    """Refuse values that are not arrays of real numbers, or not all of one kind, device, dtype."""
     first, like = next(iter(arrays.items()))
     check_array(first, like)
     kind = Tensor if isinstance(like, Tensor) else np.ndarray
@@ -55,7 +55,7 @@ def _ranked(array: Any) -> str:
 
 def check_tensor(name: str, value: object) -> None:
     if not isinstance(value, Tensor):
-        # torch.nn asks whatever came for its .dim() and so ends with this type.
+        # torch.nn calls .dim() on whatever it is given, and so raises this type.
         raise AttributeError(f"{name} should be a torch.Tensor, got {type(value).__name__}")
 
 
@@ -100,7 +100,7 @@ def check_step(
 
 
 def check_direction(inputs: Any, initial: Any, weights: Any, sizes: Any) -> None:
-    """Refuse the same where a loop over time begins: it is not looked at again at each step."""
+    """Make the same checks once, before a loop over time, so that its steps need not."""
     check_kinds(inputs=inputs)
     sizes = checked_order(inputs, initial, sizes)
     if inputs.ndim != (wanted := 3 if sizes is None else 2):
@@ -118,7 +118,7 @@ def checked_order(inputs: Any, state: Any, sizes: Any) -> list[int] | None:
     """Refuse sizes of packed sequences that do not describe inputs and states."""
     if sizes is None:
         return None
-    if not isinstance(inputs, Tensor):  # nothing else is packed
+    if not isinstance(inputs, Tensor):  # nothing else can be packed
         kind = type(inputs).__name__
         raise TypeError(f"order.sizes should be None for inputs of type {kind}, got {sizes}")
     found = check_sizes("order.sizes", sizes, len(inputs))
@@ -130,7 +130,7 @@ def checked_order(inputs: Any, state: Any, sizes: Any) -> list[int] | None:
 
 
 def check_sizes(name: str, sizes: Any, rows: int) -> list[int]:
-    """Refuse what cannot be the batch_sizes of so many packed rows; give them as integers."""
+    """Refuse what cannot be the batch_sizes of so many packed rows; return them as integers."""
     try:
         found = [operator.index(size) for size in sizes]
     except TypeError:
@@ -178,7 +178,7 @@ def named_states(module: nn.RNNBase, hx: Any) -> dict[str, Tensor]:
     if module.mode != "LSTM":
         check_tensor("hx", hx)
         return {"hx": hx}
-    if isinstance(hx, Tensor):  # torch.nn.LSTM takes its rows for the two states
+    if isinstance(hx, Tensor):  # torch.nn.LSTM takes its rows as the two states
         error = IndexError if hx.dim() == 0 or len(hx) < 2 else RuntimeError
         raise error(f"hx should be a tuple (h_0, c_0), got one Tensor of shape {tuple(hx.shape)}")
     try:
@@ -207,7 +207,7 @@ def check_sortable(states: dict[str, Tensor]) -> None:
 
 
 def state_shapes(module: nn.RNNBase, N: int) -> list[tuple[int, int, int]]:
-    """Give the shapes of the initial states: h_0, and for an LSTM c_0."""
+    """Return the shapes of the initial states: h_0, and for an LSTM c_0."""
     count = num_directions(module.bidirectional) * module.num_layers
     H_out = real_hidden_size(module.hidden_size, module.proj_size)
     widths = [H_out, module.hidden_size] if module.mode == "LSTM" else [H_out]
@@ -229,7 +229,7 @@ def check_states(module: nn.RNNBase, states: dict[str, Tensor], inputs: Tensor, 
 
 
 def check_packed(input: PackedSequence, lengths: object, mask: object) -> list[int]:
-    """Refuse a hand-made PackedSequence whose batch_sizes do not describe its data; give these."""
+    """Refuse a hand-made PackedSequence whose batch_sizes do not fit its data; return the sizes."""
     for name, value in (("lengths", lengths), ("mask", mask)):
         if value is not None:
             raise ValueError(
@@ -290,9 +290,9 @@ def checked_mask(
 def _checked_lengths(
     lengths: Sequence[int] | Tensor, L: int, N: int, device: torch.device
 ) -> Tensor:
-    """Refuse lengths that PyTorch's packing takes silently for others."""
+    """Refuse lengths that PyTorch's packing would silently change into others."""
     try:
-        # Of an empty list torch would make floating-point numbers.
+        # torch would turn an empty list into floating-point numbers.
         dtype = torch.int64 if isinstance(lengths, list | tuple) and not lengths else None
         counts = torch.as_tensor(lengths, dtype=dtype, device=device)
     except (TypeError, ValueError, RuntimeError):
@@ -312,7 +312,7 @@ def _checked_lengths(
 
 
 def check_keywords(module: str, refused: dict[str, Any]) -> None:
-    """Refuse what is no argument; `proj_size` too, even where it is 0, as torch does."""
+    """Refuse unknown keywords, and like torch also `proj_size`, even if it is 0."""
     for name, value in refused.items():
         if name == "proj_size":
             raise ValueError(
@@ -353,7 +353,7 @@ def is_one_step(step: object) -> bool:
 
 
 def checked_step(step: Any) -> Any:
-    """Give the step with a check of what it returns."""
+    """Wrap a step in a check of what it returns."""
 
     def run(x_projected: Any, state: Any, weight_hh: Any, bias_hh: Any) -> Any:
         returned = step(x_projected, state, weight_hh, bias_hh)

@@ -1,7 +1,7 @@
-"""The loop over time: carry a state through a sequence, one step after the other.
+"""The loop over time: carry a state through a sequence, one step after another.
 
-The loop knows nothing of what a step computes. Projecting the input of all time steps at once is
-nothing but calling `unrolled.arrays.linear` before this loop instead of inside it.
+The loop does not know what a step computes. To project the input of all time steps together, call
+`unrolled.arrays.linear` before this loop instead of inside it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,14 +19,15 @@ State = TypeVar("State")
 
 
 class Order(NamedTuple):
-    """In which order a direction goes through its time steps.
+    """The order in which a direction goes through its time steps.
 
     Attributes
     ----------
     reverse : bool, default False
         Whether it runs from the last time step to the first.
     sizes : sequence of int, optional
-        ``batch_sizes`` of packed sequences: how many reach each time step, never increasing.
+        ``batch_sizes`` of packed sequences: how many sequences reach each time step. They never
+        increase.
 
     Examples
     --------
@@ -39,12 +40,12 @@ class Order(NamedTuple):
     sizes: Sequence[int] | None = None
 
     def steps(self, a: Any) -> Sequence[Any]:
-        """Cut an array into steps, views in the order in which the direction runs.
+        """Split an array into steps: views, in the order in which the direction runs.
 
         Parameters
         ----------
         a : ndarray, Tensor or iterable, shape (L, N, ...); packed, a Tensor (sum of lengths, ...)
-            What is laid out in the order of time.
+            An array in time order.
 
         Returns
         -------
@@ -60,17 +61,17 @@ class Order(NamedTuple):
         return steps[::-1] if self.reverse else steps
 
     def join(self, steps: Sequence[Any]) -> Any:
-        """Lay steps out as one array, as the input of a direction is laid out.
+        """Join steps into one array, in the layout of a direction's input.
 
         Parameters
         ----------
         steps : sequence of L ndarrays or Tensors, shape (N, ...)
-            In the order of time.
+            The steps in time order.
 
         Returns
         -------
         ndarray or Tensor, shape (L, N, ...); packed (sum of lengths, ...)
-            New memory.
+            A copy.
 
         Examples
         --------
@@ -92,29 +93,29 @@ def scan(
     Parameters
     ----------
     step : callable
-        ``step(input, state, *parameters)`` gives the next state.
+        ``step(input, state, *parameters)`` returns the next state.
     inputs : iterable of L inputs; packed, a Tensor of shape (sum of lengths, ...)
-        One input a time step. A tensor or array of shape (L, ...) is one. Packed it is the data of
+        One input per time step, such as a tensor or array of shape (L, ...). If packed, the data of
         a ``PackedSequence``: the rows of all sequences that reach step 0, then of all that reach
         step 1, and so on.
     state : object; packed, a Tensor of shape (N, ...) or a tuple of these
-        State before the first step; packed, of each sequence before its own.
+        State before the first step; if packed, of each sequence before its own first step.
     order : Order, optional
-        Which step comes first, and for packed sequences how many rows it has.
+        Which step comes first and, for packed sequences, how many rows each step has.
     parameters : sequence of objects, optional
-        What every step gets besides.
+        Further arguments for every step.
 
     Returns
     -------
     states : list of L states
-        State after each step, in the order of `inputs`, also in reverse.
+        State after each step, in the order of `inputs`, even if the steps run in reverse.
     state : object
-        State after the last step that ran; packed, of each sequence after its own last step.
+        State after the last step that ran; if packed, of each sequence after its own last step.
 
     Notes
     -----
-    Of packed sequences, those that end leave the batch going forward; in reverse they join it as
-    they begin. Source: ``PackedLayer`` and ``ReversedPackedLayer`` in PyTorch's
+    Going forward, packed sequences leave the batch as they end; in reverse, they join it as they
+    begin. Source: ``PackedLayer`` and ``ReversedPackedLayer`` in PyTorch's
     ``aten/src/ATen/native/RNN.cpp``.
 
     Examples
@@ -138,7 +139,7 @@ def scan(
             raise TypeError(f"{name} should be {kind.__name__}, got {type(value).__name__}")
     order = Order(order.reverse, checked_order(inputs, state, order.sizes))
     initial, sizes, states, ended = state, order.sizes, [], []
-    if sizes is not None and order.reverse:  # those that begin later are not there yet
+    if sizes is not None and order.reverse:  # sequences that join later are not there yet
         state = each(lambda part: part[: sizes[-1]], state)
     for x in order.steps(inputs):
         if sizes is not None:
@@ -154,19 +155,19 @@ def scan(
 
 
 def each(function: Callable[..., Any], *states: Any) -> Any:
-    """Apply a function to a state, or to each part of a tuple of them.
+    """Apply a function to a state, or to each part of a state that is a tuple.
 
     Parameters
     ----------
     function : callable
-        Of one array for each of `states`.
+        Takes one array from each of `states`.
     *states : ndarrays or Tensors, or tuples of these
         ``h`` alone, or for an LSTM ``(h, c)``.
 
     Returns
     -------
     object
-        What the function gives for ``h``, or the tuple of what it gives for ``h`` and ``c``.
+        The result for ``h``, or a tuple of the results for ``h`` and ``c``.
 
     Examples
     --------
@@ -179,9 +180,9 @@ def each(function: Callable[..., Any], *states: Any) -> Any:
 
 
 def _entering(state: Any, initial: Any, rows: int) -> tuple[Any, list[Any]]:
-    """Give the states that enter a step of so many rows, and of those that have ended the states.
+    """Return the states that enter a step with so many rows, and those of sequences that ended.
 
-    Rows are looked at in the order in which PyTorch does: autograd adds in that order.
+    The slices are taken in PyTorch's order, because autograd adds gradients in that order.
     """
     known = len(state[0] if isinstance(state, tuple) else state)
     if rows < known:

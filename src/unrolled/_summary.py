@@ -1,6 +1,6 @@
-"""What a recurrent module consists of, in numbers: parameters, products of a step, memory.
+"""A recurrent module in numbers: its parameters, the products of one step, and memory.
 
-All of it follows from shapes, so that nothing is run and parameters may live on the meta device.
+Everything follows from shapes, so nothing is run, and parameters may be on the meta device.
 """
 
 from collections.abc import Sequence
@@ -42,14 +42,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Product:
-    """One product of a time step: a row of so many features times the transpose of a weight.
+    """One product of a time step: a row of features times the transpose of a weight.
 
     Attributes
     ----------
     weight : str
         Name of the weight.
     inner, outer : int
-        Features of what enters the product, and of what comes out.
+        Features that enter the product, and features that come out.
 
     Examples
     --------
@@ -64,35 +64,35 @@ class Product:
 
     @property
     def multiply_adds(self) -> int:
-        """Multiplications, each with an addition, for one sequence at one time step.
+        """Multiply-adds for one sequence at one time step.
 
         Returns
         -------
         int
-            ``inner * outer``: every number of the weight is used once.
+            ``inner * outer``: every number in the weight is used once.
         """
         return self.inner * self.outer
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `summary` found; ``print`` shows it as a table.
+    """The result of `summary`; ``print`` shows it as a table.
 
     Attributes
     ----------
     module : str
         The module, as ``print`` shows it.
     parameters : tuple of Parameter
-        Those of the recurrent modules, each once, in the order of the ``state_dict``.
+        Parameters of the recurrent modules, each listed once, in the order of the ``state_dict``.
     products : tuple of Product
-        Those of one time step, through all layers and directions.
+        Products of one time step, through all layers and directions.
     states : tuple of (str, tuple of int)
-        Shapes of the states of one sequence, unbatched: ``h_n``, and of an LSTM ``c_n``.
+        Names and unbatched shapes of the states of one sequence: ``h_n``, and for an LSTM ``c_n``.
     state_bytes : int
-        Memory of these, for one sequence.
+        Memory of these states, for one sequence.
     notes : tuple of str
-        What a count alone would not say: which weights are computed, which parameters are shared,
-        and what is in the module but not in the counts.
+        What the counts alone do not say: which weights are computed, which parameters are shared,
+        and what is in the module but not counted.
 
     Examples
     --------
@@ -110,12 +110,12 @@ class Summary:
 
     @property
     def count(self) -> int:
-        """Numbers in all parameters.
+        """How many numbers all parameters hold together.
 
         Returns
         -------
         int
-            Their sum.
+            The sum over all parameters.
         """
         return sum(parameter.count for parameter in self.parameters)
 
@@ -126,24 +126,24 @@ class Summary:
         Returns
         -------
         int
-            In bytes. Training with Adam takes four times as much: gradients and two averages.
+            In bytes. Training with Adam takes four times as much, for gradients and two averages.
         """
         return sum(parameter.bytes for parameter in self.parameters)
 
     @property
     def multiply_adds(self) -> int:
-        """Multiplications, each with an addition, for one sequence at one time step.
+        """Multiply-adds for one sequence at one time step.
 
         Returns
         -------
         int
-            Those of all products. Times ``N * L`` it is that of a forward pass, and twice that its
-            floating-point operations.
+            The sum over all products. Multiply it by ``N * L`` for a whole forward pass, and by two
+            for its floating-point operations.
         """
         return sum(product.multiply_adds for product in self.products)
 
     def __str__(self) -> str:
-        """Set the table."""
+        """Format the table."""
         head = ("parameter", "shape", "count", "bytes")
         rows = [head] + [
             (p.name, str(p.shape), f"{p.count:,}", f"{p.bytes:,}") for p in self.parameters
@@ -166,7 +166,7 @@ def mode_of(module: nn.Module) -> str:
     Parameters
     ----------
     module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM, or one of their cells
-        One of PyTorch's or ours.
+        From `torch.nn` or from `unrolled`.
 
     Returns
     -------
@@ -198,17 +198,17 @@ def mode_of(module: nn.Module) -> str:
 
 
 def shapes_of(module: nn.Module) -> dict[str, Shape]:
-    """Give the names and shapes of the parameters of a module or a cell, from its sizes.
+    """Return the names and shapes of the parameters of a module or a cell, from its sizes.
 
     Parameters
     ----------
     module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM, or one of their cells
-        One of PyTorch's or ours.
+        From `torch.nn` or from `unrolled`.
 
     Returns
     -------
     dict of str to tuple of int
-        As in `unrolled.shapes.parameter_shapes`, also of what the module computes.
+        As in `unrolled.shapes.parameter_shapes`, including weights that the module computes.
 
     Raises
     ------
@@ -237,29 +237,29 @@ def summary(module: nn.Module) -> Summary:
     Parameters
     ----------
     module : torch.nn.Module
-        An RNN, GRU or LSTM or one of their cells, of PyTorch or ours, on any device; or a model
-        with some of them, each of which is then found under its name, such as ``encoder.rnn``.
+        An RNN, GRU, LSTM or one of their cells, from `torch.nn` or `unrolled`, on any device; or a
+        model that contains some of them, each listed under its name, such as ``encoder.rnn``.
 
     Returns
     -------
     Summary
-        Parameters, products, states and their memory; its notes say what else is in the module
-        or shared.
+        Parameters, products, states and their memory; its notes say what is shared and what else
+        is in the module.
 
     Raises
     ------
     TypeError
-        If `module` is neither recurrent nor a model with a recurrent module in it.
+        If `module` is not recurrent and contains no recurrent module.
 
     Notes
     -----
-    A product of a row of ``inner`` features with a transposed weight of shape ``(outer, inner)``
-    takes ``inner * outer`` multiplications and as many additions, one of which may be that of the
-    bias. Elementwise operations are not counted, nor is what computes a weight.
+    The product of a row of ``inner`` features and a transposed weight of shape ``(outer, inner)``
+    takes ``inner * outer`` multiplications and the same number of additions, of which one may be
+    that of the bias. Elementwise operations are not counted, nor is the computation of a weight.
 
-    A parameter that two modules or two layers share is counted once, but each of them multiplies
-    by it. What a module computes its weights from, such as the two parameters of weight
-    normalisation, is counted in the place of these.
+    A parameter shared by two modules or layers is counted once, but its products are counted for
+    each of them. If a module computes a weight from other parameters, such as the two of weight
+    normalisation, these are counted instead of the weight.
 
     Examples
     --------
@@ -357,7 +357,7 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 
 def _table(rows: Sequence[tuple[str, ...]], left: int) -> list[str]:
-    """Set columns: the first `left` to the left, numbers to the right."""
+    """Align columns: the first `left` to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

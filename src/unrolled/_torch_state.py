@@ -1,9 +1,8 @@
-"""What is private to PyTorch: each name with its reason, and what holds where it is missing.
+"""PyTorch's private names that we use: why each is needed, and what happens if it is missing.
 
-PyTorch has no public way to ask whether somebody watches or transforms the operators that run. A
-version without one of these names still imports the package: that somebody does counts as true
-then, so that the plain loop runs, which is right under all of them and only slower than the fast
-one.
+PyTorch has no public way to ask whether operators are being watched or transformed. In a version
+that lacks one of these names the package can still be imported: the answer then counts as yes, and
+the plain loop runs, which is always right and only slower than the fast one.
 """
 
 from collections.abc import Callable
@@ -25,7 +24,7 @@ PRIVATE = {
     "_C._functorch.is_batchedtensor": "numbers are not known under torch.func.vmap",
     "_C._functorch.is_legacy_batchedtensor": "nor are those of gradients that come in batches",
 }
-"""The names below ``torch``, and why each is needed; a test says which of them are there."""
+"""The names below ``torch``, and why each is needed; a test says which of them exist."""
 
 
 def _find(path: str, missing: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +38,7 @@ def _somebody(*_: Any) -> Any:
     return True
 
 
-# Looked up once: this is asked at each call, and a small network is run in a few microseconds.
+# Looked up once: every call needs these, and a small network runs in a few microseconds.
 _is_compiling = torch.compiler.is_compiling
 _is_autocast = _find("_C._is_any_autocast_enabled", _somebody)
 _transform = _find("_C._functorch.peek_interpreter_stack", _somebody)
@@ -51,7 +50,7 @@ _is_one_of_old = _find("_C._functorch.is_legacy_batchedtensor", lambda _: False)
 
 
 def is_batched(tensor: Tensor) -> bool:
-    """Tell whether vmap hides the numbers of a tensor; if not asked, it says so itself.
+    """Tell whether vmap hides the values of a tensor; where this cannot tell, vmap itself objects.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """A record of every operand, product, sum and activation of a forward pass, with names and shapes.
 
-`trace` runs the floors below (`unrolled.layers` and down) under an observer. For a module of
-`torch.nn`, whose loop is compiled, it runs those floors on the module's own parameters and then
-compares what comes out with what the module itself returns.
+`trace` runs the code of `unrolled.layers` and the floors below it under an observer. The loop of a
+`torch.nn` module is compiled, so for such a module `trace` runs that code on the module's
+parameters, and then compares the results with what the module itself returns.
 """
 
 import json
@@ -36,14 +36,14 @@ class Record:
         ``"operand"``, ``"product"`` (of matrices), ``"elementwise product"``, ``"sum"``,
         ``"difference"``, ``"activation"``, ``"dropout"`` or ``"stack"``.
     name : str
-        Name of the value, unique in its trace. Indices are those of Python, from 0:
-        ``h_l0[2]`` is the hidden state of layer 0 after its step at time 2.
+        Name of the value, unique in its trace. Indices start at 0, as in Python: ``h_l0[2]`` is the
+        hidden state of layer 0 after its step at time 2.
     expression : str
         How it is computed from other names; empty for an operand.
     layer, direction, step : int or None
-        Where it belongs; ``None`` where it belongs to all.
+        Where it belongs; ``None`` if it belongs to all of them.
     operands : tuple of (str, tuple of int)
-        Names and shapes of what enters.
+        Names and shapes of the values that enter.
     value : Tensor
         The value, without a gradient.
 
@@ -70,7 +70,7 @@ class Record:
         Returns
         -------
         tuple of int
-            As plain integers.
+            The sizes, as plain integers.
         """
         return tuple(self.value.shape)
 
@@ -78,18 +78,18 @@ class Record:
 class Trace:
     """The records of one forward pass, in the order in which they were computed.
 
-    ``print`` shows them as a table, without the steps between the first and the last; indexing by
-    name gives one `Record`; iterating gives them all.
+    ``print`` shows them as a table that omits the steps between the first and the last. Indexing by
+    name returns one `Record`; iterating yields them all.
 
     Attributes
     ----------
     module : str
-        The module, as it prints.
+        The module, as ``print`` shows it.
     records : tuple of Record
         Operands first.
     difference : float
-        Largest absolute difference of the records ``output``, ``h_n`` and ``c_n`` from what the
-        module itself returns: 0 if they are equal bit for bit.
+        Largest absolute difference between the records ``output``, ``h_n`` and ``c_n`` and what the
+        module itself returns: 0 if they are bitwise identical.
 
     Examples
     --------
@@ -135,12 +135,12 @@ class Trace:
         Parameters
         ----------
         every_step : bool, default False
-            Whether to show all time steps, or of each loop the first and the last.
+            Whether to show all time steps, or only the first and the last of each loop.
 
         Returns
         -------
         str
-            One line a record; the last line says whether the module returns the same.
+            One line per record; the last line says whether the module returns the same results.
 
         Examples
         --------
@@ -193,7 +193,7 @@ class Trace:
         Parameters
         ----------
         values : bool, default True
-            Whether to write the numbers too, not only names and shapes.
+            Whether to include the values, not only names and shapes.
         indent : int, optional
             As in `json.dumps`.
 
@@ -238,30 +238,29 @@ def trace(
     module : RNN, GRU or LSTM, of `unrolled` or of `torch.nn`
         The module; a subclass is traced as the module it inherits from.
     input : Tensor or PackedSequence
-        As for the module.
+        Input, as the module takes it.
     hx : Tensor, or for an LSTM a tuple or list of two Tensors, optional
-        As for the module.
+        States before the first step, as the module takes them.
 
     Returns
     -------
     Trace
-        Prints as a table, exports to JSON.
+        The records, which print as a table and can be exported to JSON.
 
     Raises
     ------
     TypeError
-        If `module` is none of these, such as a whole model, or has a step of its own, whose
+        If `module` is none of these, for example a whole model, or has a custom step, whose
         operations have no names.
     AttributeError, RuntimeError, ValueError
-        What the module raises for this input, with the message of `unrolled`; also if a weight is
-        not there yet, since the module computes it (``AttributeError``), or has no numbers, on the
-        meta device (``RuntimeError``).
+        Where the module raises them for this input, with the message of `unrolled`. Also if a
+        weight does not exist yet because the module computes it (``AttributeError``), or has no
+        values because it is on the meta device (``RuntimeError``).
 
     Notes
     -----
-    PyTorch computes a product and the bias that is added to it in one operation. The record shows
-    both: the value of the sum is that of the operation, the value of the product is computed
-    beside it.
+    PyTorch multiplies and adds the bias in one operation. The trace records both: the value of the
+    sum is the result of that operation, and the value of the product is computed separately.
 
     Examples
     --------
@@ -289,7 +288,7 @@ def trace(
         with observer:
             result = ours(input, states)
         observer.finish(*_results(result))
-        torch.set_rng_state(before)  # so that the module itself draws the same, weights too
+        torch.set_rng_state(before)  # so that the module itself draws the same numbers, for weights too
         pairs = zip(_results(result), _results(module(input, hx)), strict=True)
         difference = max(_difference(a, b) for a, b in pairs)
     return Trace(str(module), tuple(observer.records), difference)
@@ -311,14 +310,14 @@ def _difference(a: Tensor, b: Tensor) -> float:
 
 
 def _with_parameters_of(module: Any) -> Recurrent:
-    """Build a module of ours that shares the memory of a module's parameters.
+    """Build one of our modules that shares the memory of a module's parameters.
 
-    Each has its own name there, also where the module has tied two or computes one.
+    Each parameter has a separate name there, even if the module ties two or computes one.
     """
     arguments: dict[str, Any] = {
         "bias": module.bias,
         "batch_first": module.batch_first,
-        "dropout": module.dropout if module.num_layers > 1 else 0.0,  # it would warn, for nothing
+        "dropout": module.dropout if module.num_layers > 1 else 0.0,  # its warning would be pointless here
         "bidirectional": module.bidirectional,
         "device": "meta",
     }
@@ -345,7 +344,7 @@ def _with_parameters_of(module: Any) -> Recurrent:
 
 
 class _Line(NamedTuple):
-    """One operation of a step: ``{at}`` stands for layer, direction and time, as in ``_l0[2]``."""
+    """One operation of a step; ``{at}`` stands for layer, direction and time, as in ``_l0[2]``."""
 
     function: Any
     operation: str
@@ -401,10 +400,10 @@ def _lines(mode: str, H: int, projected: bool) -> list[_Line]:
 
 
 class _Observer(TorchFunctionMode):
-    """Write down what the floors below ask torch to compute.
+    """Record what the floors below ask torch to compute.
 
-    Which weight enters a product tells layer and direction; how many products with the same
-    ``weight_hh`` came before tells the step; the place in `_lines` tells the operation.
+    The weight in a product identifies layer and direction, the number of earlier products with the
+    same ``weight_hh`` identifies the step, and the place in `_lines` identifies the operation.
     """
 
     def __init__(self, module: Recurrent, input: Tensor | PackedSequence, hx: Any) -> None:
@@ -494,7 +493,7 @@ class _Observer(TorchFunctionMode):
 
     @property
     def _at(self) -> str:
-        """Suffix of what belongs to a step, such as ``_l0_reverse[2]``."""
+        """Return the suffix for values of a step, such as ``_l0_reverse[2]``."""
         return f"{self._suffix}[{self._time}]"
 
     @property
@@ -534,7 +533,7 @@ class _Observer(TorchFunctionMode):
         self._write_linear("h_projected", self._at, source, weight, bias, result)
 
     def _state_source(self, letter: str, rows: int) -> str:
-        """Name the state that enters a step of so many rows."""
+        """Name the state that enters a step with so many rows."""
         names = [r.name for r in self.records if r.operation == "operand" and "hx" in r.name]
         name = names["hc".index(letter)]
         initial = next(r.value for r in self.records if r.name == name)

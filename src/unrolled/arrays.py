@@ -1,7 +1,7 @@
-"""The one place where NumPy and torch differ: each operation under torch's name for it.
+"""The only place where NumPy and torch differ: each operation, under torch's name for it.
 
-A formula takes `linear`, `tanh` and the others, which look at what they get at each call. A loop
-that runs many steps asks `namespace` once. Arrays and tensors are never mixed.
+Formulas use `linear`, `tanh` and the others, which check the type of their argument at each call.
+A loop that runs many steps calls `namespace` once instead. Arrays and tensors are never mixed.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812 # its name everywhere
 __all__ = ["Array", "chunk", "linear", "namespace", "relu", "sigmoid", "split", "tanh", "where"]
 
 Array = TypeVar("Array", NDArray[Any], Tensor)
-"""A NumPy array or a torch tensor; what goes in comes out."""
+"""A NumPy array or a torch tensor; a function returns the kind that it is given."""
 
 
 class _Torch:
@@ -56,12 +56,12 @@ class _Torch:
 
     @staticmethod
     def split(a: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
-        # Not Tensor.split, which asks for subclasses in Python first and takes as long again.
+        # Not Tensor.split, which first checks for subclasses in Python and so takes twice as long.
         return torch.split_with_sizes(a, sizes, -1)
 
     @staticmethod
     def where(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        # Under autocast a step may give another dtype than it got.
+        # Under autocast a step may return a different dtype from the one it was given.
         return torch.where(mask[..., None], a, b.to(a.dtype))
 
 
@@ -80,7 +80,7 @@ class _NumPy:
 
     @staticmethod
     def addmm_(to: Any, a: Any, b: Any) -> None:
-        to += a.dot(b)  # sooner at work than @
+        to += a.dot(b)  # less overhead than @
 
     @staticmethod
     def addmm(bias: Any, a: Any, b: Any, out: Any) -> Any:
@@ -107,7 +107,7 @@ class _NumPy:
 
     @staticmethod
     def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-        # Of arrays with three dimensions NumPy would make a product for each time step.
+        # Given an array with three dimensions, NumPy would compute one product per time step.
         rows = x.reshape(-1, x.shape[-1]) if x.ndim > 2 else x
         product = rows.dot(weight.T).reshape(*x.shape[:-1], len(weight))
         return product if bias is None else product + bias
@@ -156,21 +156,21 @@ class _NumPy:
 
 
 def namespace(array: Any) -> Any:
-    """Give the operations for an array, under torch's names.
+    """Return the operations for an array, under torch's names.
 
     Parameters
     ----------
     array : ndarray or Tensor
-        One of those to be worked on.
+        One of the arrays that the operations will work on.
 
     Returns
     -------
     type
-        With ``cat``, ``clone``, ``linear``, ``mul``, ``new_empty``, ``new_zeros``, ``stack``,
+        It has ``cat``, ``clone``, ``linear``, ``mul``, ``new_empty``, ``new_zeros``, ``stack``,
         ``sub``, ``sum``, ``to``, ``unbind``, ``where`` and ``zeros_like``; ``chunk`` and ``split``,
-        which give views of the features; ``addcmul_``, ``addmm_``, ``masked_fill_``, ``relu_``,
+        which return views of the features; ``addcmul_``, ``addmm_``, ``masked_fill_``, ``relu_``,
         ``sigmoid_`` and ``tanh_``, which write to their first argument; and ``addmm`` and ``lerp``,
-        which write to ``out``. In ``addmm`` the bias may be None.
+        which write to ``out``. The bias of ``addmm`` may be None.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def namespace(array: Any) -> Any:
 
 
 def check_array(name: str, value: Any) -> None:
-    """Refuse what is neither a tensor nor a NumPy array of numbers."""
+    """Refuse a value that is neither a tensor nor a NumPy array of numbers."""
     if not isinstance(value, Tensor):
         got = getattr(value, "dtype", type(value).__name__)
         if not isinstance(value, np.ndarray | np.number) or value.dtype.kind not in "biufc":
@@ -208,12 +208,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     Returns
     -------
     ndarray or Tensor, shape (..., out)
-        On tensors this is ``torch.nn.functional.linear``, with its dtype rules, bits and errors.
+        On tensors this is ``torch.nn.functional.linear``, with its dtype rules, rounding and
+        errors.
 
     Raises
     ------
     TypeError, ValueError
-        On arrays, for what is no array of numbers or of another shape.
+        On arrays, if an argument is not an array of numbers or has the wrong shape.
 
     Notes
     -----
@@ -241,7 +242,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
 
 def tanh(a: Array) -> Array:
-    """Take the hyperbolic tangent of each element.
+    """Compute the hyperbolic tangent of each element.
 
     Examples
     --------
@@ -252,7 +253,7 @@ def tanh(a: Array) -> Array:
 
 
 def relu(a: Array) -> Array:
-    """Take the larger of each element and zero.
+    """Compute the maximum of each element and zero.
 
     Examples
     --------
@@ -263,7 +264,7 @@ def relu(a: Array) -> Array:
 
 
 def sigmoid(a: Array) -> Array:
-    """Take ``1 / (1 + exp(-a))`` of each element.
+    """Compute ``1 / (1 + exp(-a))`` for each element.
 
     Parameters
     ----------
@@ -277,7 +278,8 @@ def sigmoid(a: Array) -> Array:
 
     Notes
     -----
-    On NumPy arrays it is ``(1 + tanh(a / 2)) / 2``, the same function without an overflow.
+    On NumPy arrays it is computed as ``(1 + tanh(a / 2)) / 2``: the same function, but it cannot
+    overflow.
 
     Examples
     --------
@@ -289,21 +291,21 @@ def sigmoid(a: Array) -> Array:
 
 
 def chunk(a: Array, chunks: int) -> Sequence[Array]:
-    """Cut the features into equal parts.
+    """Split the features into equal parts.
 
     Parameters
     ----------
     a : ndarray or Tensor, shape (..., features)
-        What to cut.
+        The array to split.
     chunks : int
-        Into how many parts.
+        The number of parts.
 
     Returns
     -------
     sequence of ndarrays or Tensors, shape (..., features / chunks)
-        Views, whose rows lie as far apart as those of `a`. PyTorch applies activations to such
-        views; on a contiguous copy its vector instructions would meet other elements, and round
-        some of them the other way.
+        Views, with the row stride of `a`. PyTorch applies activations to such views; on a
+        contiguous copy its vector instructions would group the elements differently, and could
+        round some of them differently.
 
     Examples
     --------
@@ -314,7 +316,7 @@ def chunk(a: Array, chunks: int) -> Sequence[Array]:
 
 
 def split(a: Array, sizes: Sequence[int]) -> Sequence[Array]:
-    """Cut the features into parts of these sizes, views as in `chunk`.
+    """Split the features into parts of the given sizes; the parts are views, as in `chunk`.
 
     Examples
     --------

@@ -1,17 +1,19 @@
 """The backward pass by hand: backpropagation through time, on NumPy arrays and torch tensors.
 
-Each direction of a layer goes backward in three acts. The *slopes*, all local derivatives at all
-time steps, need nothing but the forward pass. The *chain* carries the gradient from the last step
-to the first and is the only loop. The *products* are one for each weight, over all time steps at
-once.
+The backward pass through one direction of a layer has three parts. The *slopes* are the local
+derivatives at all time steps, and need only the forward pass. The *chain* carries the gradient from
+the last step to the first, and is the only loop. The *products*, one for each weight, cover all
+time steps together.
 
-Shapes are written ``(..., features)``: the dots are ``L, N``, or for packed sequences the sum of
-their lengths, as in `torch.nn.utils.rnn.PackedSequence`. `unrolled.Order` knows what makes a step.
+Shapes are written ``(..., features)``. The dots are ``L, N`` or, for packed sequences, the sum of
+their lengths, as in `torch.nn.utils.rnn.PackedSequence`. An `unrolled.Order` says which rows make
+up a step.
 
-NaN and infinity are where autograd through `torch.nn` has them, but for two cases. Autograd
-splits the gradient of a GRU's candidate, ``dh - dh z``, which of an infinite ``dh`` is NaN; here it
-is ``dh (1 - z)``, infinite. And what overflows on the way does so in one order of products and sums
-and not in another: with numbers near the largest, one may have a number where the other has none.
+NaN and infinity appear where autograd through `torch.nn` has them, with two exceptions. Autograd
+computes the gradient of a GRU's candidate as ``dh - dh z``, which is NaN for an infinite ``dh``;
+here it is ``dh (1 - z)``, which is infinite. And whether an intermediate result overflows depends
+on the order of products and sums: near the largest representable number, one of the two may stay
+finite where the other overflows.
 """
 
 import math
@@ -50,24 +52,24 @@ __all__ = [
     "take",
 ]
 
-# How many numbers get their slopes together before the chain goes through them: few enough to be in
-# the processor's cache still and not to need new pages of memory, and enough to be worth a call.
+# How many numbers get their slopes before the chain goes through them: few enough to stay in the
+# processor's cache and to need no new pages of memory, and enough to make a call worthwhile.
 _STRETCH = 2**15
 
 
 class Tape(NamedTuple, Generic[Array]):
-    """What the backward pass of one direction needs of its forward pass.
+    """What the backward pass of one direction needs from its forward pass.
 
     Attributes
     ----------
     inputs : ndarray or Tensor, shape (..., layer_input_size)
-        What entered the layer.
+        Input of the layer.
     before : tuple of ndarrays or Tensors, shape (..., features)
-        State before each step: ``(h,)``, or ``(h, c)`` for an LSTM. Of a plain RNN that starts from
-        zeros it may be ``(None,)``: what follows from `gates` need not be copied.
+        State before each step: ``(h,)``, or ``(h, c)`` for an LSTM. For a plain RNN that starts
+        from zeros it may be ``(None,)``, since `gates` already holds these states.
     gates : tuple of ndarrays or Tensors, shape (..., hidden_size)
-        What the step computed. RNN: ``(h,)``, the state after it. GRU: ``(r, z, n, m)`` with the
-        projected state ``m = h W_hn^T + b_hn``. LSTM: ``(i, f, g, o, tanh(c))``.
+        What each step computed. RNN: ``(h,)``, the state after the step. GRU: ``(r, z, n, m)`` with
+        the projected state ``m = h W_hn^T + b_hn``. LSTM: ``(i, f, g, o, tanh(c))``.
 
     Examples
     --------
@@ -82,7 +84,7 @@ class Tape(NamedTuple, Generic[Array]):
 
 
 class Gradients(NamedTuple, Generic[Array]):
-    """What a backward pass through a network gives.
+    """The results of a backward pass through a network.
 
     Attributes
     ----------
@@ -91,7 +93,7 @@ class Gradients(NamedTuple, Generic[Array]):
     hx : tuple of ndarrays or Tensors, shape (D * num_layers, N, ...)
         Gradients of the initial states, ``(h_0,)``, or ``(h_0, c_0)`` for an LSTM.
     layers : list of num_layers lists of D Weights
-        Gradients of the parameters by layer and direction; ``None`` for those that there are not.
+        Gradients of the parameters by layer and direction; ``None`` for absent parameters.
 
     Examples
     --------
@@ -109,27 +111,27 @@ class Gradients(NamedTuple, Generic[Array]):
 def stretches(
     order: Order, L: int, width: int, numbers: int = 0
 ) -> Iterator[tuple[int, slice | None, Order]]:
-    """Cut a direction into stretches of steps, in the order of the backward pass.
+    """Divide a direction into stretches of steps, in the order of the backward pass.
 
     Parameters
     ----------
     order : Order
-        That of the direction.
+        Order of the direction.
     L : int
         Time steps.
     width : int
-        Numbers that a step has of everything that is looked at.
+        How many numbers there are for one step, over all arrays involved.
     numbers : int, optional
-        How many of them a stretch may have; by default as many as are good for slopes.
+        How many numbers a stretch may have; the default suits the slopes.
 
     Yields
     ------
     first : int
-        Which step, counted in the order in which the direction runs, is the first.
+        Index of the stretch's first step, counted in the order in which the direction runs.
     part : slice or None
-        What to take from arrays; ``None`` is all.
+        The part of each array that belongs to the stretch; ``None`` means all of it.
     order : Order
-        That of the stretch by itself.
+        Order of the stretch by itself.
 
     Examples
     --------
@@ -153,12 +155,12 @@ def stretches(
 
 
 def state_before(order: Order, after: Any, initial: Any) -> Any:
-    """Give the state before each step, from the states after.
+    """Return the state before each step, given the states after.
 
     Parameters
     ----------
     order : Order
-        That of the direction.
+        Order of the direction.
     after : ndarray or Tensor, shape (..., features)
         State after each step.
     initial : ndarray or Tensor, shape (N, features)
@@ -167,7 +169,7 @@ def state_before(order: Order, after: Any, initial: Any) -> Any:
     Returns
     -------
     ndarray or Tensor, shape (..., features)
-        Of a sequence's first step the initial state, of the others that of the step before.
+        The initial state at a sequence's first step, and the state of the previous step elsewhere.
 
     Examples
     --------
@@ -189,12 +191,12 @@ def state_before(order: Order, after: Any, initial: Any) -> Any:
 
 
 def last_state(order: Order, after: Any) -> Any:
-    """Give the state of each sequence after its own last step.
+    """Return the state of each sequence after its own last step.
 
     Parameters
     ----------
     order : Order
-        That of the direction.
+        Order of the direction.
     after : ndarray or Tensor, shape (..., features)
         State after each step.
 
@@ -221,14 +223,14 @@ def last_state(order: Order, after: Any) -> Any:
 
 
 def take(a: Any, part: slice | None) -> Any:
-    """Take a part of an array, a view.
+    """Take a part of an array, as a view.
 
     Parameters
     ----------
     a : ndarray or Tensor
-        What to take from, along the first dimension.
+        The array; its first dimension is sliced.
     part : slice or None
-        What to take; ``None`` is all.
+        The part to take; ``None`` means all.
 
     Returns
     -------
@@ -244,7 +246,7 @@ def take(a: Any, part: slice | None) -> Any:
 
 
 def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
-    """Differentiate the activation of a plain RNN, written in what it gave.
+    """Differentiate the activation of a plain RNN, in terms of its result.
 
     Parameters
     ----------
@@ -256,14 +258,14 @@ def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
     Returns
     -------
     ndarray or Tensor
-        ``dh_t / da_t`` of each element, where ``a_t`` is the sum inside the activation; the shape
-        and dtype of `h`.
+        ``dh_t / da_t`` for each element, where ``a_t`` is the sum inside the activation. It has the
+        shape and dtype of `h`.
 
     Notes
     -----
-    ``tanh'(a) = 1 - tanh(a)^2``; that of relu is 0 where it is not positive, at 0 too, and 1
-    elsewhere, for NaN too, as in PyTorch. M. Abramowitz and I. A. Stegun, "Handbook of Mathematical
-    Functions", 4.5.73.
+    ``tanh'(a) = 1 - tanh(a)^2``. The derivative of relu is 0 where `h` is zero or negative and 1
+    elsewhere, also for NaN, as in PyTorch. M. Abramowitz and I. A. Stegun, "Handbook of
+    Mathematical Functions", 4.5.73.
 
     Examples
     --------
@@ -281,29 +283,30 @@ def rnn_slope(h: Array, nonlinearity: str = "tanh") -> Array:
 
 
 def gru_slopes(r: Array, z: Array, n: Array, m: Array, h: Array) -> Array:
-    """Differentiate one step of a GRU by what enters its gates.
+    """Differentiate one step of a GRU with respect to the inputs of its gates.
 
     Parameters
     ----------
     r, z, n : ndarray or Tensor, shape (..., H_out)
         Gates and candidate.
     m : ndarray or Tensor, shape (..., H_out)
-        Projected state ``h_{t-1} W_hn^T + b_hn``, which `r` multiplies.
+        Projected state ``h_{t-1} W_hn^T + b_hn``, which is multiplied by `r`.
     h : ndarray or Tensor, shape (..., H_out)
         State before the step.
 
     Returns
     -------
     ndarray or Tensor, shape (..., 4, H_out)
-        ``dh_t`` by what the projected state contributes to ``r``, ``z`` and ``n``, in this order:
-        the order of the rows of ``weight_hh``. And by what the projected input contributes to
-        ``n``; for ``r`` and ``z`` the two contributions are added, and have the same slope.
+        The first three are the derivatives of ``h_t`` with respect to what the projected state
+        contributes to ``r``, ``z`` and ``n``, in the order of the rows of ``weight_hh``. The fourth
+        is the one with respect to what the projected input contributes to ``n``. In ``r`` and ``z``
+        the two contributions are added, so their slopes are the same.
 
     Notes
     -----
-    The derivatives of ``h_t = (1 - z) n + z h_{t-1}`` with ``n = tanh(x_n + r m)``, written in the
-    values of the gates: ``sigmoid' = s (1 - s)`` and ``tanh' = 1 - n^2``. The formula that is
-    differentiated is that of the docstring of `torch.nn.GRU`.
+    These are the derivatives of ``h_t = (1 - z) n + z h_{t-1}`` with ``n = tanh(x_n + r m)``,
+    expressed in the values of the gates: ``sigmoid' = s (1 - s)`` and ``tanh' = 1 - n^2``. The
+    formula comes from the docstring of `torch.nn.GRU`.
 
     Examples
     --------
@@ -322,7 +325,7 @@ def gru_slopes(r: Array, z: Array, n: Array, m: Array, h: Array) -> Array:
 def lstm_slopes(
     i: Array, f: Array, g: Array, o: Array, tanh_c: Array, c: Array
 ) -> tuple[Array, Array]:
-    """Differentiate one step of an LSTM by what enters its gates.
+    """Differentiate one step of an LSTM with respect to the inputs of its gates.
 
     Parameters
     ----------
@@ -336,15 +339,15 @@ def lstm_slopes(
     Returns
     -------
     slopes : ndarray or Tensor, shape (..., 4, hidden_size)
-        ``dc_t`` by what enters ``i``, ``f`` and ``g``, and ``dh_t`` by what enters ``o``.
+        Derivatives of ``c_t`` with respect to the sums inside ``i``, ``f`` and ``g``, and of
+        ``h_t`` with respect to the sum inside ``o``.
     c_slope : ndarray or Tensor, shape (..., hidden_size)
-        ``dh_t`` by ``c_t``.
+        Derivative of ``h_t`` with respect to ``c_t``.
 
     Notes
     -----
-    The derivatives of ``c_t = f c_{t-1} + i g`` and ``h_t = o tanh(c_t)``, written in the values
-    of the gates. The formulas that are differentiated are those of the docstring of
-    `torch.nn.LSTM`.
+    These are the derivatives of ``c_t = f c_{t-1} + i g`` and ``h_t = o tanh(c_t)``, expressed in
+    the values of the gates. The formulas come from the docstring of `torch.nn.LSTM`.
 
     Examples
     --------
@@ -360,16 +363,16 @@ def lstm_slopes(
 
 
 class Chained(NamedTuple):
-    """What the chain of one direction leaves.
+    """The results of the chain of one direction.
 
     Attributes
     ----------
     gates : ndarray or Tensor, shape (..., gate_size)
-        Gradient of the projected state, and of the projected input but for `n`.
+        Gradient of the projected state; also of the projected input, except where `n` differs.
     first : tuple of ndarrays or Tensors, shape (N, features), or None
-        Gradients of the state before the first step, if they were wanted.
+        Gradients of the state before the first step, if requested.
     n : ndarray or Tensor, shape (..., H_out), or None
-        Gradient of the projected input of a GRU's candidate, which the reset gate does not touch.
+        Gradient of the projected input of a GRU's candidate, which the reset gate does not scale.
     weight_hr : ndarray or Tensor, shape (H_out, hidden_size), or None
         Gradient of the projection of an LSTM.
 
@@ -399,18 +402,18 @@ def rnn_chain(
     Parameters
     ----------
     tape : Tape
-        What the forward pass left.
+        What the forward pass kept.
     grads : tuple of one ndarray or Tensor, shape (..., H_out)
-        Gradient of the state after each step, without what comes over later steps. **Overwritten**
-        by the result.
+        Gradient of the state after each step, without the part that arrives through later steps.
+        **Overwritten** by the result.
     weights : Weights
         Parameters of this direction.
     order : Order
-        What makes a step, and which comes first.
+        Which rows make up a step, and which step comes first.
     truncate : int, optional
-        Cut the chain before every step whose number is a multiple of this.
+        Cut the chain before every step whose index is a multiple of this.
     first_needed : bool, default True
-        Whether the gradient of the initial state is wanted.
+        Whether to compute the gradient of the initial state.
     nonlinearity : {"tanh", "relu"}, default "tanh"
         Activation.
 
@@ -441,7 +444,7 @@ def rnn_chain(
         slopes = stretch.steps(slope == 0 if relu else slope)
         for t in reversed(range(start, start + len(slopes))):
             da = steps[t]  # (N, H_out), so far dh_t
-            if relu:  # not times a slope of 0: with an infinite gradient that would be NaN
+            if relu:  # not a product with a slope of 0: an infinite gradient would become NaN
                 xp.masked_fill_(da, slopes[t - start], 0)
             else:
                 da *= slopes[t - start]
@@ -463,28 +466,28 @@ def gru_chain(
     Parameters
     ----------
     tape : Tape
-        What the forward pass left.
+        What the forward pass kept.
     grads : tuple of one ndarray or Tensor, shape (..., H_out)
-        Gradient of the state after each step, without what comes over later steps.
+        Gradient of the state after each step, without the part that arrives through later steps.
         **Overwritten**.
     weights : Weights
         Parameters of this direction.
     order : Order
-        What makes a step, and which comes first.
+        Which rows make up a step, and which step comes first.
     truncate : int, optional
-        Cut the chain before every step whose number is a multiple of this.
+        Cut the chain before every step whose index is a multiple of this.
     first_needed : bool, default True
-        Whether the gradient of the initial state is wanted.
+        Whether to compute the gradient of the initial state.
 
     Returns
     -------
     Chained
-        Gradients of what enters ``r``, ``z`` and ``n``, and of the initial state.
+        Gradients of the sums inside ``r``, ``z`` and ``n``, and of the initial state.
 
     Notes
     -----
-    A state reaches the next one in two ways: as it is, multiplied by ``z``, and through the gates;
-    see `gru_slopes`.
+    A state reaches the next one along two paths: directly, multiplied by ``z``, and through the
+    gates; see `gru_slopes`.
 
     Examples
     --------
@@ -527,29 +530,30 @@ def lstm_chain(
     Parameters
     ----------
     tape : Tape
-        What the forward pass left.
+        What the forward pass kept.
     grads : tuple of two ndarrays or Tensors, shapes (..., H_out) and (..., hidden_size)
-        Gradients of the hidden and the cell state after each step, without what comes over later
-        steps. **Overwritten**.
+        Gradients of the hidden and the cell state after each step, without the part that arrives
+        through later steps. **Overwritten**.
     weights : Weights
         Parameters of this direction.
     order : Order
-        What makes a step, and which comes first.
+        Which rows make up a step, and which step comes first.
     truncate : int, optional
-        Cut the chain before every step whose number is a multiple of this.
+        Cut the chain before every step whose index is a multiple of this.
     first_needed : bool, default True
-        Whether the gradient of the initial state is wanted.
+        Whether to compute the gradient of the initial state.
 
     Returns
     -------
     Chained
-        Gradients of what enters ``i``, ``f``, ``g`` and ``o``, of the initial states, and of the
-        projection if there is one.
+        Gradients of the sums inside ``i``, ``f``, ``g`` and ``o``, of the initial states, and of
+        the projection if there is one.
 
     Notes
     -----
-    The cell state hands its gradient on multiplied by ``f`` alone; the hidden state, through the
-    gates; see `lstm_slopes`. S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory" (1997).
+    The cell state passes its gradient back multiplied by ``f`` alone; the hidden state passes its
+    gradient back through the gates; see `lstm_slopes`. S. Hochreiter and J. Schmidhuber, "Long
+    Short-Term Memory" (1997).
 
     Examples
     --------
@@ -597,7 +601,7 @@ CHAINS: dict[str, Any] = {
     "GRU": gru_chain,
     "LSTM": lstm_chain,
 }
-"""For each mode its chain."""
+"""The chain of each mode."""
 
 
 def backward_direction(
@@ -618,26 +622,26 @@ def backward_direction(
     mode : str
         ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
     tape : Tape
-        What the forward pass left.
+        What the forward pass kept.
     grad_states : sequence of ndarrays or Tensors, shape (..., features), or None
-        Gradient of the state after each step, ``(h,)`` or ``(h, c)``; ``None`` is zero.
+        Gradient of the state after each step, ``(h,)`` or ``(h, c)``; ``None`` means zero.
     grad_last : sequence of ndarrays or Tensors, shape (N, ...), or None
-        Gradient of the last state of each sequence, on top of that.
+        Gradient of the last state of each sequence, which is added to that.
     weights : Weights
         Parameters of this direction.
     order : Order
-        What makes a step, and which comes first.
+        Which rows make up a step, and which step comes first.
     truncate : int, optional
-        Cut the chain before every step whose number is a multiple of this.
+        Cut the chain before every step whose index is a multiple of this.
     input_needed : bool, default True
-        Whether to make the product that gives the gradient of the input.
+        Whether to compute the gradient of the input, which takes one more product.
     first_needed : bool, default True
-        Whether the gradient of the initial state is wanted.
+        Whether to compute the gradient of the initial state.
 
     Returns
     -------
     grad_inputs : ndarray or Tensor, shape (..., layer_input_size), or None
-        Gradient of what entered the layer.
+        Gradient of the layer's input.
     grad_first : tuple of ndarrays or Tensors, shape (N, ...)
         Gradient of the initial state.
     grad_weights : Weights
@@ -659,7 +663,7 @@ def backward_direction(
     xp = namespace(tape.inputs)
     gates = _as_rows(chained.gates)  # (R, gate_size), R rows of all sequences and time steps
     if tape.before[0] is None:
-        # The first step adds nothing, and the others had the state that the gates hold.
+        # The first step adds nothing, and the states before the others are in the gates.
         earlier, later = (
             (slice(1, None), slice(-1)) if order.reverse else (slice(-1), slice(1, None))
         )
@@ -706,12 +710,12 @@ def rnn_backward(
     Parameters
     ----------
     input : ndarray or Tensor, shape (L, N, H_in)
-        Input of layer 0, time-major; real floating-point numbers, as everything else. Tensors may
-        require a gradient, as the parameters of a module do; what comes out does not.
+        Input of layer 0, time-major. All arguments must be real floating-point numbers. Tensors may
+        require a gradient, as the parameters of a module do; the results do not.
     h_0 : ndarray or Tensor, shape (D * num_layers, N, H_out)
         States before the first step.
     layers : sequence of num_layers sequences of D Weights
-        Parameters by layer and direction; of a module they are ``weights_of(module)``, see
+        Parameters by layer and direction. For a module use ``weights_of(module)``; see
         `unrolled.layers.weights_of`.
     grad_output : ndarray or Tensor, shape (L, N, D * H_out), optional
         Gradient of the output; zero if left out.
@@ -720,24 +724,25 @@ def rnn_backward(
     nonlinearity : {"tanh", "relu"}, default "tanh"
         Activation.
     truncate : int, optional
-        Cut the gradient before every step whose number, counted from 0 in the order in which a
-        direction runs, is a multiple of this, as `torch.Tensor.detach` of the state does.
+        Cut the gradient before every step whose index is a multiple of this, as if the state were
+        detached there (`torch.Tensor.detach`). Steps are counted from 0 in the order in which a
+        direction runs.
 
     Returns
     -------
     Gradients
-        Those of the input, the initial states and all parameters.
+        Gradients of the input, the initial states and all parameters.
 
     Raises
     ------
     TypeError
-        If NumPy arrays and torch tensors are mixed, if `layers` are not of Weights, or `truncate`
-        is no integer.
+        If NumPy arrays and torch tensors are mixed, `layers` does not consist of Weights, or
+        `truncate` is not an integer.
     ValueError
-        If `truncate` is less than 1, `nonlinearity` unknown, or there is not one number of
-        directions in all layers, 1 or 2.
+        If `truncate` is less than 1, `nonlinearity` is unknown, or the layers do not all have one
+        direction or all have two.
     RuntimeError
-        If shapes, dtypes or devices do not fit, or numbers are not real.
+        If shapes, dtypes or devices do not match, or numbers are not real.
 
     Notes
     -----
@@ -778,12 +783,12 @@ def gru_backward(
     Parameters
     ----------
     input : ndarray or Tensor, shape (L, N, H_in)
-        Input of layer 0, time-major; real floating-point numbers, as everything else. Tensors may
-        require a gradient, as the parameters of a module do; what comes out does not.
+        Input of layer 0, time-major. All arguments must be real floating-point numbers. Tensors may
+        require a gradient, as the parameters of a module do; the results do not.
     h_0 : ndarray or Tensor, shape (D * num_layers, N, H_out)
         States before the first step.
     layers : sequence of num_layers sequences of D Weights
-        Parameters by layer and direction; of a module they are ``weights_of(module)``, see
+        Parameters by layer and direction. For a module use ``weights_of(module)``; see
         `unrolled.layers.weights_of`.
     grad_output : ndarray or Tensor, shape (L, N, D * H_out), optional
         Gradient of the output; zero if left out.
@@ -795,12 +800,12 @@ def gru_backward(
     Returns
     -------
     Gradients
-        Those of the input, the initial states and all parameters.
+        Gradients of the input, the initial states and all parameters.
 
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        As `rnn_backward` does.
+        As in `rnn_backward`.
 
     Notes
     -----
@@ -838,13 +843,13 @@ def lstm_backward(
     Parameters
     ----------
     input : ndarray or Tensor, shape (L, N, H_in)
-        Input of layer 0, time-major; real floating-point numbers, as everything else. Tensors may
-        require a gradient, as the parameters of a module do; what comes out does not.
+        Input of layer 0, time-major. All arguments must be real floating-point numbers. Tensors may
+        require a gradient, as the parameters of a module do; the results do not.
     hx : tuple or list of two ndarrays or Tensors
         States before the first step: ``h_0`` of shape ``(D * num_layers, N, H_out)`` and ``c_0``
         of shape ``(D * num_layers, N, hidden_size)``.
     layers : sequence of num_layers sequences of D Weights
-        Parameters by layer and direction; of a module they are ``weights_of(module)``, see
+        Parameters by layer and direction. For a module use ``weights_of(module)``; see
         `unrolled.layers.weights_of`.
     grad_output : ndarray or Tensor, shape (L, N, D * H_out), optional
         Gradient of the output; zero if left out.
@@ -856,12 +861,12 @@ def lstm_backward(
     Returns
     -------
     Gradients
-        Those of the input, the initial states and all parameters.
+        Gradients of the input, the initial states and all parameters.
 
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        As `rnn_backward` does; ``TypeError`` also if `hx` is not a tuple of two.
+        As in `rnn_backward`; ``TypeError`` also if `hx` is not a tuple of two.
 
     Notes
     -----
@@ -899,9 +904,9 @@ def _network_backward(
     grad_last: dict[str, Array | None],
     truncate: int | None,
 ) -> Gradients[Array]:
-    """Run all layers forward, keeping what they saw, and then backward."""
+    """Run all layers forward, keeping what the backward pass needs, and then backward."""
     _check_network(mode, input, hx, layers, grad_output, grad_last, truncate)
-    # What requires a gradient is taken as numbers: the backward pass writes where it may.
+    # Tensors that require a gradient are detached: the backward pass may write in place.
     input, grad_output = _detached(input), _detached(grad_output)
     hx, grad_last = ({k: _detached(a) for k, a in given.items()} for given in (hx, grad_last))
     layers = [[Weights(*map(_detached, weights)) for weights in layer] for layer in layers]
@@ -930,7 +935,7 @@ def _network_backward(
             inputs, after = seen[at]
             tape = _remember(mode, inputs, states[at], after, weights, order)
             from_above = None if grad_output is None else _part(grad_output, direction, D)
-            # The cell state goes nowhere but to the next step.
+            # The cell state goes only to the next step.
             grad_states = (from_above, None)[: len(hx)]
             grad, first, grad_weights = backward_direction(
                 mode, tape, grad_states, last[at], weights, order, truncate
@@ -954,7 +959,7 @@ def _remember(
     weights: Weights[Any],
     order: Order,
 ) -> Tape[Any]:
-    """Compute what the steps computed once more, at all time steps at once."""
+    """Compute once more what the steps computed, for all time steps together."""
     before = tuple(
         state_before(order, part, first) for part, first in zip(after, initial, strict=True)
     )
@@ -988,7 +993,7 @@ def _check_network(
     grad_last: dict[str, Any],
     truncate: Any,
 ) -> None:
-    """Refuse what would broadcast or mix without an error."""
+    """Refuse arguments that would be broadcast or mixed without an error."""
     if truncate is not None:
         if not isinstance(truncate, int) or isinstance(truncate, bool):
             raise TypeError(f"truncate should be an int or None, got {type(truncate).__name__}")
@@ -999,7 +1004,7 @@ def _check_network(
         if isinstance(layers, Sequence):
             got += f" of {', '.join(type(part).__name__ for part in layers)}"
         raise TypeError(f"layers should be what weights_of(module) gives, got {got}")
-    named: dict[str, Any] = {}  # what has a name of its own: what there need not be may be None
+    named: dict[str, Any] = {}  # by the name that a message uses; optional values may be None
     for layer, directions in enumerate(layers):
         for direction, weights in enumerate(directions):
             where = f"layers[{layer}][{direction}]"
@@ -1061,7 +1066,7 @@ def _shape(array: Any) -> Any:
 
 
 def _like(tape: Tape[Any]) -> tuple[Any, ...]:
-    """Give arrays of the shapes of the states."""
+    """Return arrays with the shapes of the states."""
     return tape.gates if tape.before[0] is None else tape.before
 
 
@@ -1078,7 +1083,7 @@ def _part(a: Any, direction: int, directions: int) -> Any:
 
 
 def _total(states: Any, last: Any, like: Any, order: Order) -> Any:
-    """Copy the gradient of all states and add that of the last state of each sequence."""
+    """Copy the gradient of all states, and add that of each sequence's last state."""
     xp = namespace(like)
     total = xp.new_zeros(like, like.shape) if states is None else xp.clone(states)
     if last is None:
@@ -1101,9 +1106,9 @@ def _accumulators(
 ) -> tuple[Any, list[list[Accumulator]]]:
     """Say where the gradient of the state before each step is added up.
 
-    Gives the gradient of the initial states, zero so far, or None, and for each step the pieces:
-    where to add, and which rows of the step; None is all of them. Sequences that begin at a step
-    came from their initial states, the others from the step before.
+    Returns the gradient of the initial states, zero so far or None, and the pieces of each step:
+    where to add, and which rows of the step (None for all). Sequences that begin at a step come
+    from their initial states, the others from the previous step.
     """
     L, sizes = len(steps), order.sizes
     N = len(steps[0]) if sizes is None else sizes[0]

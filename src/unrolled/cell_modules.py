@@ -1,4 +1,4 @@
-"""Drop-in modules for a single time step: torch's cells, with their forward pass in plain sight."""
+"""Drop-in modules for a single time step: torch's cells, with a forward pass you can read."""
 
 import operator
 from typing import Any
@@ -34,7 +34,7 @@ class _Cell(nn.RNNCellBase):
         super().__init__(sizes[0], sizes[1], bias, gates, device, dtype)
 
     def _rows(self, input: Tensor, states: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Check input and states, and give both as rows, zeros for states that were left out."""
+        """Check input and states, and return them as rows; no states if they were left out."""
         _check("input", input, None)
         if input.size(-1) != self.input_size:
             raise RuntimeError(
@@ -53,7 +53,9 @@ class _Cell(nn.RNNCellBase):
 
 
 class RNNCell(_Cell):
-    """One time step of a plain RNN: `torch.nn.RNNCell` in readable Python, with its bits on a CPU.
+    """One time step of a plain RNN: `torch.nn.RNNCell` in readable Python.
+
+    On a CPU its result is bitwise identical to that of `torch.nn.RNNCell`.
 
     Parameters
     ----------
@@ -64,17 +66,17 @@ class RNNCell(_Cell):
     nonlinearity : {"tanh", "relu"}, default "tanh"
         Activation.
     device : torch.device, optional
-        Where the parameters live.
+        Device of the parameters.
     dtype : torch.dtype, optional
         Type of the parameters.
 
     Raises
     ------
     TypeError
-        If a size is no integer or `bias` is no boolean. `torch.nn.RNNCell` takes a `bias` of
-        ``"relu"`` without an error.
+        If a size is not an integer or `bias` is not a boolean. `torch.nn.RNNCell` accepts
+        ``bias="relu"`` without an error.
     RuntimeError
-        If a size is negative or `nonlinearity` is unknown, the type that torch raises.
+        If a size is negative or `nonlinearity` is unknown; torch raises this type too.
 
     Notes
     -----
@@ -125,7 +127,7 @@ class RNNCell(_Cell):
         Raises
         ------
         AttributeError, RuntimeError, ValueError
-            If `input` or `hx` is no tensor, or its shape or dtype does not fit, as torch does.
+            If `input` or `hx` is not a tensor, or its shape or dtype does not match, as in torch.
 
         Examples
         --------
@@ -140,7 +142,9 @@ class RNNCell(_Cell):
 
 
 class GRUCell(_Cell):
-    """One time step of a GRU: `torch.nn.GRUCell` in readable Python, with its bits on a CPU.
+    """One time step of a GRU: `torch.nn.GRUCell` in readable Python.
+
+    On a CPU its result is bitwise identical to that of `torch.nn.GRUCell`.
 
     Parameters
     ----------
@@ -149,14 +153,14 @@ class GRUCell(_Cell):
     bias : bool, default True
         Whether there are ``bias_ih`` and ``bias_hh``.
     device : torch.device, optional
-        Where the parameters live.
+        Device of the parameters.
     dtype : torch.dtype, optional
         Type of the parameters.
 
     Raises
     ------
     TypeError
-        If a size is no integer or `bias` is no boolean.
+        If a size is not an integer or `bias` is not a boolean.
     RuntimeError
         If a size is negative.
 
@@ -202,7 +206,7 @@ class GRUCell(_Cell):
         Raises
         ------
         AttributeError, RuntimeError, ValueError
-            If `input` or `hx` is no tensor, or its shape or dtype does not fit, as torch does.
+            If `input` or `hx` is not a tensor, or its shape or dtype does not match, as in torch.
 
         Examples
         --------
@@ -216,7 +220,9 @@ class GRUCell(_Cell):
 
 
 class LSTMCell(_Cell):
-    """One time step of an LSTM: `torch.nn.LSTMCell` in readable Python, with its bits on a CPU.
+    """One time step of an LSTM: `torch.nn.LSTMCell` in readable Python.
+
+    On a CPU its results are bitwise identical to those of `torch.nn.LSTMCell`.
 
     Parameters
     ----------
@@ -225,14 +231,14 @@ class LSTMCell(_Cell):
     bias : bool, default True
         Whether there are ``bias_ih`` and ``bias_hh``.
     device : torch.device, optional
-        Where the parameters live.
+        Device of the parameters.
     dtype : torch.dtype, optional
         Type of the parameters.
 
     Raises
     ------
     TypeError
-        If a size is no integer or `bias` is no boolean.
+        If a size is not an integer or `bias` is not a boolean.
     RuntimeError
         If a size is negative.
 
@@ -278,8 +284,8 @@ class LSTMCell(_Cell):
         Raises
         ------
         AttributeError, RuntimeError, TypeError, ValueError
-            If `input` or a state is no tensor, `hx` is no tuple of two, or a shape or dtype does
-            not fit, as torch does.
+            If `input` or a state is not a tensor, `hx` is not a tuple of two, or a shape or dtype
+            does not match, as in torch.
 
         Examples
         --------

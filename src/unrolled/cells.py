@@ -1,13 +1,14 @@
-"""One time step, on NumPy arrays and torch tensors from the same lines.
+"""One time step, written once for NumPy arrays and torch tensors.
 
-A *step* takes input that is already projected by ``weight_ih``; a *cell* is that step after one
-`linear`, as in `torch.nn.RNNCell`. The order of the additions is PyTorch's,
-``(h @ weight_hh.T + bias_hh) + (x @ weight_ih.T + bias_ih)``, because in floating point another
-order gives other bits.
+A *step* takes input that is already projected by ``weight_ih``; a *cell* projects the input with
+one `linear` and then takes the step, as `torch.nn.RNNCell` does. The additions follow PyTorch's
+order, ``(h @ weight_hh.T + bias_hh) + (x @ weight_ih.T + bias_ih)``, because in floating point a
+different order rounds differently.
 
-A step is the formula and nothing else: the loop over time calls it once a time step. What it gets
-is checked before, by the cell or where a direction begins (`unrolled.layers.plain_direction`); who
-calls a step by itself gets the words of torch or NumPy, and shapes that broadcast do so.
+A step contains only the formula, since the loop over time calls it at every time step. Its
+arguments are checked earlier, by the cell or at the start of a direction
+(`unrolled.layers.plain_direction`). If you call a step directly, errors come from torch or NumPy,
+and shapes that can be broadcast are broadcast.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": tanh, "relu": relu}
-"""The two values of ``nonlinearity`` and their functions."""
+"""The function for each of the two values of ``nonlinearity``."""
 
 
 def rnn_step(
@@ -40,7 +41,7 @@ def rnn_step(
     bias_hh: Array | None = None,
     nonlinearity: str = "tanh",
 ) -> Array:
-    """Take one step of a plain RNN from input that is already projected.
+    """Take one step of a plain RNN, given input that is already projected.
 
     Parameters
     ----------
@@ -104,12 +105,12 @@ def rnn_cell(
     Raises
     ------
     TypeError
-        For what is no array, or NumPy arrays mixed with torch tensors.
+        If an argument is not an array, or NumPy arrays are mixed with torch tensors.
     ValueError
         If `x` or `h` has neither one nor two dimensions.
     RuntimeError
-        If shapes, dtypes or devices do not fit, dtypes are not floating-point, or `nonlinearity` is
-        unknown: the type that `torch.nn.RNNCell` raises.
+        If shapes, dtypes or devices do not match, dtypes are not floating-point, or `nonlinearity`
+        is unknown. `torch.nn.RNNCell` raises this type too.
 
     Notes
     -----
@@ -123,7 +124,7 @@ def rnn_cell(
     >>> torch.equal(rnn_cell(x, h, *cell.parameters()), cell(x, h))
     True
 
-    The same lines run on NumPy:
+    The same code runs on NumPy arrays:
 
     >>> parameters = [p.detach().numpy() for p in cell.parameters()]
     >>> rnn_cell(x.numpy(), h.numpy(), *parameters).shape
@@ -141,14 +142,14 @@ def lstm_step(
     weight_hh: Array,
     bias_hh: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Take one step of an LSTM from input that is already projected.
+    """Take one step of an LSTM, given input that is already projected.
 
     Parameters
     ----------
     x_projected : ndarray or Tensor, shape (N, 4 * hidden_size) or (4 * hidden_size,)
-        ``x_t @ weight_ih.T + bias_ih``, gates ``i f g o`` side by side.
+        ``x_t @ weight_ih.T + bias_ih``, with the gates ``i f g o`` side by side.
     state : tuple of two ndarrays or Tensors, shapes (N, H_out) and (N, hidden_size)
-        Hidden state and cell state after the previous step; unbatched without ``N``.
+        Hidden state and cell state after the previous step; without ``N`` if unbatched.
     weight_hh : ndarray or Tensor, shape (4 * hidden_size, H_out)
         Weight of the hidden state.
     bias_hh : ndarray or Tensor, shape (4 * hidden_size,), optional
@@ -157,17 +158,17 @@ def lstm_step(
     Returns
     -------
     h_t : ndarray or Tensor, shape (N, hidden_size) or (hidden_size,)
-        Hidden state after this step; a projection comes after it.
+        Hidden state after this step, before any projection.
     c_t : ndarray or Tensor, shape (N, hidden_size) or (hidden_size,)
         Cell state after this step.
 
     Notes
     -----
-    ``c_t = f c_{t-1} + i g`` and ``h_t = o tanh(c_t)``, with ``i``, ``f``, ``o`` a sigmoid and
-    ``g`` a hyperbolic tangent of their part of ``x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh``, from
-    the docstring of `torch.nn.LSTM`. S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory"
-    (1997), with the forget gate of F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to Forget"
-    (2000).
+    ``c_t = f c_{t-1} + i g`` and ``h_t = o tanh(c_t)``, where ``i``, ``f`` and ``o`` are the
+    sigmoid, and ``g`` is the hyperbolic tangent, of their parts of
+    ``x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh``; from the docstring of `torch.nn.LSTM`.
+    S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory" (1997), with the forget gate of
+    F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to Forget" (2000).
 
     Examples
     --------
@@ -203,7 +204,7 @@ def lstm_cell(
     state, weight_hh, bias_hh
         As in `lstm_step`; `state` may also be a list, as for `torch.nn.LSTMCell`.
     weight_ih : ndarray or Tensor, shape (4 * hidden_size, H_in)
-        Weight of the input, gates ``i f g o`` from top to bottom.
+        Weight of the input, with the gates ``i f g o`` from top to bottom.
     bias_ih : ndarray or Tensor, shape (4 * hidden_size,), optional
         Its bias.
     weight_hr : ndarray or Tensor, shape (H_out, hidden_size), optional
@@ -219,12 +220,12 @@ def lstm_cell(
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        As `rnn_cell`; ``TypeError`` also if `state` is not a pair.
+        As in `rnn_cell`; ``TypeError`` also if `state` is not a pair.
 
     Notes
     -----
-    See `lstm_step`; with a projection ``h_t`` is multiplied by ``W_hr^T`` after it. The source is
-    the docstring of `torch.nn.LSTM`.
+    See `lstm_step`; a projection then multiplies ``h_t`` by ``W_hr^T``. Source: the docstring of
+    `torch.nn.LSTM`.
 
     Examples
     --------
@@ -245,12 +246,12 @@ def lstm_cell(
 
 
 def gru_step(x_projected: Array, h: Array, weight_hh: Array, bias_hh: Array | None = None) -> Array:
-    """Take one step of a GRU from input that is already projected.
+    """Take one step of a GRU, given input that is already projected.
 
     Parameters
     ----------
     x_projected : ndarray or Tensor, shape (N, 3 * H_out) or (3 * H_out,)
-        ``x_t @ weight_ih.T + bias_ih``, parts ``r z n`` side by side.
+        ``x_t @ weight_ih.T + bias_ih``, with the parts ``r z n`` side by side.
     h : ndarray or Tensor, shape (N, H_out) or (H_out,)
         Hidden state after the previous step, ``h_{t-1}``.
     weight_hh : ndarray or Tensor, shape (3 * H_out, H_out)
@@ -265,12 +266,13 @@ def gru_step(x_projected: Array, h: Array, weight_hh: Array, bias_hh: Array | No
 
     Notes
     -----
-    ``r`` and ``z`` are a sigmoid of their part of ``x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh``,
+    ``r`` and ``z`` are the sigmoid of their parts of
+    ``x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh``,
     ``n = tanh(x_t W_in^T + b_in + r (h_{t-1} W_hn^T + b_hn))`` and
-    ``h_t = (1 - z) n + z h_{t-1}``, from the docstring of `torch.nn.GRU`; the last is computed as
-    ``(h_{t-1} - n) z + n``, as PyTorch does. K. Cho and others, "Learning Phrase
-    Representations using RNN Encoder-Decoder for Statistical Machine Translation" (2014), with the
-    reset gate after the product.
+    ``h_t = (1 - z) n + z h_{t-1}``; from the docstring of `torch.nn.GRU`. Like PyTorch, the code
+    computes ``h_t`` as ``(h_{t-1} - n) z + n``. K. Cho and others, "Learning Phrase Representations
+    using RNN Encoder-Decoder for Statistical Machine Translation" (2014), but with the reset gate
+    applied after the product.
 
     Examples
     --------
@@ -280,7 +282,7 @@ def gru_step(x_projected: Array, h: Array, weight_hh: Array, bias_hh: Array | No
     """
     H_out = h.shape[-1]
     h_projected = linear(h, weight_hh, bias_hh)  # (N, 3 * H_out)
-    # Sums of r and z alone: n needs its two parts apart, and the product with r between them.
+    # Add the two parts for r and z only: n keeps them separate, since r multiplies one of them.
     rz_h, n_h = split(h_projected, (2 * H_out, H_out))
     rz_x, n_x = split(x_projected, (2 * H_out, H_out))
     r, z = split(rz_h + rz_x, (H_out, H_out))  # (N, H_out) each
@@ -306,7 +308,7 @@ def gru_cell(
     h, weight_hh, bias_hh
         As in `gru_step`.
     weight_ih : ndarray or Tensor, shape (3 * H_out, H_in)
-        Weight of the input, parts ``r z n`` from top to bottom.
+        Weight of the input, with the parts ``r z n`` from top to bottom.
     bias_ih : ndarray or Tensor, shape (3 * H_out,), optional
         Its bias.
 
@@ -318,11 +320,11 @@ def gru_cell(
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        As `rnn_cell`.
+        As in `rnn_cell`.
 
     Notes
     -----
-    See `gru_step`; the source is the docstring of `torch.nn.GRU`.
+    See `gru_step`. Source: the docstring of `torch.nn.GRU`.
 
     Examples
     --------

@@ -1,14 +1,15 @@
-"""A readable loop that is faster than PyTorch's: the ladder, rung by rung, and its top.
+"""A readable loop that is faster than PyTorch's: a ladder of improvements, rung by rung.
 
-The first half is the ladder for a plain RNN: each rung is the one before it with one change, and
-gives the output of `torch.nn.RNN`. The second half is the top of it for all three modules, with
-everything that ``unrolled.RNN(..., fast=True)`` and the others need: states, directions, packed
-sequences, and gradients by the hand-written backward pass of `unrolled.bptt`.
+The first half of this module is the ladder for a plain RNN. Each rung makes one change to the rung
+before it and computes the output of `torch.nn.RNN`. The second half is the top rung for all three
+modules, with everything that ``unrolled.RNN(..., fast=True)`` and the others need: states,
+directions, packed sequences, and gradients from the hand-written backward pass in `unrolled.bptt`.
 
-Biases are merged and sums made in another order than PyTorch's, so that results agree to rounding
-and not to the bit. Memory is overwritten, and PyTorch's operators are left for NumPy's: what
-watches or transforms operators cannot follow. So `try_fast` stands aside for autocast,
-`torch.func`, compilation, tracing and modes; `unrolled.trace`, which is a mode, relies on that.
+Biases are merged and sums are taken in a different order from PyTorch's, so results agree up to
+rounding but are not bitwise identical. Memory is overwritten, and NumPy replaces some of PyTorch's
+operators, so nothing that watches or transforms operators can follow. `try_fast` therefore leaves
+autocast, `torch.func`, compilation, tracing and modes to the plain loop; `unrolled.trace`, which is
+such a mode, relies on this.
 """
 
 import ctypes
@@ -59,13 +60,13 @@ __all__ = [
 
 
 NUMBERS_FOR_NUMPY = 1024
-"""Up to so many numbers in a state, NumPy's calls are worth the way there and back."""
+"""The largest number of elements in a state for which switching to NumPy pays off."""
 
-# Numbers of the gates that are made at once where they need not be kept.
+# How many numbers of the gates are computed together if they need not be kept.
 _PIECE = 2**18
-# The same of their gradients, each piece of which ends in products as large as a weight.
+# The same for their gradients: each piece ends in products as large as a weight.
 _PIECE_BACK = 2**22
-# Below so many steps a transposed copy of the weight costs more than it saves.
+# With fewer steps, a transposed copy of the weight costs more than it saves.
 _STEPS_WORTH_A_COPY = 9
 
 # -- The ladder -----------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ _STEPS_WORTH_A_COPY = 9
 def textbook(
     x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rung 0: the formula, once a time step.
+    """Rung 0: the formula, once per time step.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def textbook(
     output : Tensor, shape (L, N, H_out)
         Hidden states at all time steps.
     h : Tensor, shape (N, H_out)
-        The last of them.
+        The last hidden state.
 
     Notes
     -----
@@ -113,9 +114,9 @@ def textbook(
 def merge_biases(
     x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rung 1: the two biases are always added together, so add them once.
+    """Rung 1: add the two biases to each other once, since every step adds both.
 
-    Parameters, results and the source of the formula are those of `textbook`.
+    For the parameters, results and the source of the formula, see `textbook`.
 
     Examples
     --------
@@ -134,10 +135,10 @@ def merge_biases(
 def project_once(
     x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rung 2: the input does not wait for the loop, so project the whole sequence before it.
+    """Rung 2: project the whole input sequence before the loop, since it does not depend on it.
 
-    Parameters, results and the source of the formula are those of `textbook`. Of all changes this
-    is the only one that `torch.nn.RNN` makes too.
+    For the parameters, results and the source of the formula, see `textbook`. Of all the changes,
+    this is the only one that `torch.nn.RNN` makes too.
 
     Examples
     --------
@@ -156,9 +157,9 @@ def project_once(
 def accumulate(
     x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rung 3: `torch.addmm` adds while it multiplies, one call instead of two.
+    """Rung 3: use `torch.addmm`, which adds while it multiplies: one call instead of two.
 
-    Parameters, results and the source of the formula are those of `textbook`.
+    For the parameters, results and the source of the formula, see `textbook`.
 
     Examples
     --------
@@ -177,10 +178,10 @@ def accumulate(
 def in_place(
     x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rung 4: the projected input is not needed afterwards, so its memory becomes the output.
+    """Rung 4: write the output over the projected input, which is not needed afterwards.
 
-    Parameters, results and the source of the formula are those of `textbook`. From this rung on
-    autograd cannot follow: what it would need is overwritten.
+    For the parameters, results and the source of the formula, see `textbook`. From this rung on,
+    autograd cannot follow, because the values that it needs are overwritten.
 
     Examples
     --------
@@ -199,9 +200,9 @@ def in_place(
 def contiguous_weight(
     x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rung 5: the loop reads the transposed weight again and again, so lay it out that way once.
+    """Rung 5: store the transposed weight contiguously once, since every step reads it.
 
-    Parameters, results and the source of the formula are those of `textbook`.
+    For the parameters, results and the source of the formula, see `textbook`.
 
     Examples
     --------
@@ -220,9 +221,9 @@ def contiguous_weight(
 def views_first(
     x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rung 6: one call makes the views of all time steps, instead of one call each.
+    """Rung 6: make the views of all time steps in a single call.
 
-    Parameters, results and the source of the formula are those of `textbook`.
+    For the parameters, results and the source of the formula, see `textbook`.
 
     Examples
     --------
@@ -247,14 +248,14 @@ def skip_zeros(
     bias_hh: Tensor | None = None,
     activate: Callable[[Tensor], Tensor] = torch.tanh_,
 ) -> tuple[Tensor, Tensor]:
-    """Rung 7: make neither a product with a state of zeros nor a copy that does not pay.
+    """Rung 7: skip the product with a state of zeros, and any copy that does not pay off.
 
     Parameters
     ----------
     x : Tensor, shape (L, N, H_in)
         Input, time-major.
     h : Tensor, shape (N, H_out), or None
-        Initial hidden state; ``None`` is zero, and saves a product.
+        Initial hidden state; ``None`` means zeros, and saves a product.
     weight_ih, weight_hh, bias_ih, bias_hh : Tensor
         Parameters of `torch.nn.RNN` with one layer and one direction; the biases may be left out.
     activate : callable, default ``torch.tanh_``
@@ -265,7 +266,7 @@ def skip_zeros(
     output : Tensor, shape (L, N, H_out)
         Hidden states at all time steps.
     h : Tensor, shape (N, H_out)
-        The last of them, a view of `output`.
+        The last hidden state, a view of `output`.
 
     Notes
     -----
@@ -301,18 +302,19 @@ def through_numpy(
     bias_hh: Tensor | None = None,
     activate: Callable[..., Any] = np.tanh,
 ) -> tuple[Tensor, Tensor]:
-    """Rung 8, for small states: NumPy's calls cost less than PyTorch's, on the same memory.
+    """Rung 8, for small states: call NumPy on the same memory, since its calls cost less.
 
-    Parameters, results and the source of the formula are those of `skip_zeros`; `activate` takes an
-    array and, as `out`, where to write. The tensors must be on a CPU. Where a state has more than
-    about a thousand numbers, PyTorch's own operators are faster. What NumPy would report, such as
-    an underflow, PyTorch does not report, and neither does this.
+    For the parameters, results and the source of the formula, see `skip_zeros`; here `activate`
+    takes an array and, as `out`, the array to write to. The tensors must be on a CPU. For states
+    with more than about a thousand numbers, PyTorch's operators are faster. NumPy's floating-point
+    warnings, for example of an underflow, are suppressed, since PyTorch gives none.
 
     Raises
     ------
     FloatingPointError
-        If an infinity or NaN comes out, or is in a weight that a state of zeros is not
-        multiplied by: sums in another order may come to others than PyTorch's.
+        If the result has an infinity or NaN, or if a weight whose product with a state of zeros is
+        skipped has one. With sums in a different order, infinities and NaN may differ from
+        PyTorch's.
 
     Examples
     --------
@@ -324,7 +326,7 @@ def through_numpy(
     bias = None if bias_ih is None or bias_hh is None else bias_ih + bias_hh
     output = F.linear(x, weight_ih, bias)  # (L, N, H_out)
     if output.requires_grad:
-        output = output.detach()  # what NumPy does, autograd does not see
+        output = output.detach()  # autograd does not see what NumPy does
     states, weight = as_array(output), as_array(weight_hh).T
     last: Any = None if h is None else as_array(h)  # (N, H_out)
     with np.errstate(all="ignore"):  # as PyTorch does
@@ -350,21 +352,21 @@ RUNGS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
         through_numpy,
     )
 }
-"""The rungs of the ladder by name, from the textbook to the top."""
+"""The rungs of the ladder by name, from bottom to top."""
 
 
 # -- The top, for all three modules ---------------------------------------------------------------
 
 
 class Forward(NamedTuple, Generic[Array]):
-    """What a forward pass of one direction gives.
+    """The results of a forward pass through one direction.
 
     Attributes
     ----------
     states : tuple of ndarrays or Tensors, shape (..., features)
-        States after each step, in the order of time: ``(h,)`` or ``(h, c)``.
+        States after each step, in time order: ``(h,)`` or ``(h, c)``.
     gates : tuple of ndarrays or Tensors
-        `unrolled.bptt.Tape.gates`; empty unless they were to be kept.
+        As in `unrolled.bptt.Tape`; empty unless requested.
 
     Examples
     --------
@@ -384,27 +386,27 @@ def rnn_forward(
     keep: bool,
     nonlinearity: str = "tanh",
 ) -> Forward[Array]:
-    """Run one direction of a plain RNN: the top of the ladder, in any order.
+    """Run one direction of a plain RNN: the top of the ladder, for any order of steps.
 
     Parameters
     ----------
     inputs : ndarray or Tensor, shape (..., layer_input_size)
-        What enters the layer.
+        Input of the layer.
     initial : tuple of one ndarray or Tensor, shape (N, H_out), or None
-        State before the first step; ``None`` is zero, for input that is not packed.
+        State before the first step; ``None`` means zeros, for input that is not packed.
     weights : Weights
         Parameters of this direction.
     order : Order
-        What makes a step, and which comes first.
+        Which rows make up a step, and which step comes first.
     keep : bool
-        Whether to keep what the backward pass needs; here that is the output.
+        Whether to keep what the backward pass needs, which for a plain RNN is the output.
     nonlinearity : {"tanh", "relu"}, default "tanh"
         Activation.
 
     Returns
     -------
     Forward
-        States, and what is kept.
+        The states, and what the backward pass needs.
 
     Notes
     -----
@@ -437,17 +439,17 @@ def rnn_forward(
 def gru_forward(
     inputs: Array, initial: tuple[Any, ...], weights: Weights[Array], order: Order, keep: bool
 ) -> Forward[Array]:
-    """Run one direction of a GRU: the projected input of ``n`` becomes ``n``, in place.
+    """Run one direction of a GRU, overwriting the projected input of ``n`` with ``n``.
 
     Parameters
     ----------
     inputs, initial, weights, order, keep
-        As in `rnn_forward`, with a state that is given.
+        As in `rnn_forward`, except that `initial` must not be None.
 
     Returns
     -------
     Forward
-        States, and what is kept.
+        The states, and what the backward pass needs.
 
     Notes
     -----
@@ -494,9 +496,9 @@ def gru_forward(
 def _gru_forward_kept(
     inputs: Any, initial: tuple[Any, ...], weights: Weights[Any], order: Order
 ) -> Forward[Any]:
-    """Run one direction of a GRU, with gates for all steps: what enters them is there before.
+    """Run one direction of a GRU, keeping the gates of all steps, whose inputs are laid out first.
 
-    That spares a pass over the gates, but costs more views, which only longer ways are worth.
+    This saves a pass over the gates but needs more views, which pays off only for long sequences.
     """
     xp, (h_0,), packed = namespace(inputs), initial, order.sizes is not None
     addmm_, addcmul_, lerp, sigmoid_, tanh_ = (
@@ -523,10 +525,10 @@ def _gru_forward_kept(
 
 
 def _gru_gates(inputs: Any, weights: Weights[Any]) -> Any:
-    """Lay out all that enters the gates before the states do: r, z, m and n of each step.
+    """Lay out what enters the gates apart from the states: r, z, m and n of each step.
 
-    What the state contributes to the candidate, m, is multiplied by r and so has to be kept apart
-    from what the input contributes, n.
+    The contribution of the state to the candidate, m, is multiplied by r, so it is kept separate
+    from that of the input, n.
     """
     xp, H_out = namespace(inputs), weights.weight_hh.shape[1]
     rows = inputs.reshape(-1, inputs.shape[-1])  # (L * N, layer_input_size)
@@ -546,7 +548,7 @@ def _gru_gates(inputs: Any, weights: Weights[Any]) -> Any:
 def lstm_forward(
     inputs: Array, initial: tuple[Any, ...], weights: Weights[Array], order: Order, keep: bool
 ) -> Forward[Array]:
-    """Run one direction of an LSTM: the projected input becomes the gates, in place.
+    """Run one direction of an LSTM, overwriting the projected input with the gates.
 
     Parameters
     ----------
@@ -557,7 +559,7 @@ def lstm_forward(
     Returns
     -------
     Forward
-        States, and what is kept.
+        The states, and what the backward pass needs.
 
     Notes
     -----
@@ -613,7 +615,7 @@ FORWARD: dict[str, Callable[..., Forward[Any]]] = {
     "GRU": gru_forward,
     "LSTM": lstm_forward,
 }
-"""For each mode the top rung of its forward pass."""
+"""The top rung of the forward pass of each mode."""
 
 _FORWARD = Order()
 _TYPES: dict[Any, Any] = {
@@ -632,13 +634,13 @@ def _merged(weights: Weights[Any]) -> Any:
 
 
 def _pieces(order: Order, dots: Sequence[int], width: int) -> list[slice | None]:
-    """Cut a long sequence into pieces, whose projected input takes the same memory in turn.
+    """Cut a long sequence into pieces whose projected inputs reuse the same memory.
 
-    New memory comes page by page from the operating system, which takes longer than to fill it.
+    The operating system hands out new memory page by page, which takes longer than filling it.
     """
     L, N = dots
     parts = [part for _, part, _ in stretches(order, L, N * width, _PIECE)]
-    return parts[::-1]  # in the order in which the direction runs
+    return parts[::-1]  # in the order in which this direction runs
 
 
 def _transposed(weight: Any, steps: int) -> Any:
@@ -648,27 +650,28 @@ def _transposed(weight: Any, steps: int) -> Any:
 
 
 def _entering(h: Any, h_0: Any, rows: int) -> Any:
-    """Give the states that enter a step: some sequences have ended, or others begin."""
+    """Return the states that enter a step: some sequences have ended, or others begin."""
     known = len(h)
     return h[:rows] if rows <= known else torch.cat([h, h_0[known:rows]])
 
 
 def suits_numpy(inputs: Tensor, weight_hh: Tensor, order: Order) -> bool:
-    """Tell whether a state is so small that calls cost more than what they compute.
+    """Tell whether a state is so small that the calls cost more than the computation.
 
     Parameters
     ----------
     inputs : Tensor, shape (L, N, layer_input_size)
-        What enters the layer.
+        Input of the layer.
     weight_hh : Tensor, shape (gate_size, H_out)
         Weight of the hidden state.
     order : Order
-        What makes a step.
+        Which rows make up a step.
 
     Returns
     -------
     bool
-        Whether to leave PyTorch for NumPy: on a CPU, not packed, and at most 1024 numbers.
+        Whether to use NumPy instead of PyTorch: true on a CPU, for input that is not packed and a
+        state of at most 1024 numbers.
 
     Examples
     --------
@@ -682,18 +685,18 @@ def suits_numpy(inputs: Tensor, weight_hh: Tensor, order: Order) -> bool:
 
 
 def check_finite(*arrays: NDArray[Any]) -> None:
-    """Refuse infinity and NaN: sums in another order may come to others than PyTorch's do.
+    """Refuse infinity and NaN, since sums in a different order may give others than PyTorch's.
 
     Parameters
     ----------
     *arrays : ndarrays
-        What to look at. Squares are summed, which is one short call, so that large numbers are
-        refused too: above 1e19 in float32.
+        The arrays to check. The check is a sum of squares, which is one short call but also refuses
+        very large numbers: above 1e19 in float32.
 
     Raises
     ------
     FloatingPointError
-        If there is one.
+        If an array contains one.
 
     Examples
     --------
@@ -708,27 +711,27 @@ def check_finite(*arrays: NDArray[Any]) -> None:
 
 
 def as_array(tensor: Tensor) -> NDArray[Any]:
-    """Give the numbers of a tensor to NumPy: the same memory, and nothing changes for the tensor.
+    """Return a NumPy array that shares the memory of a tensor and leaves the tensor unchanged.
 
-    `torch.Tensor.numpy` would give the same array, but mark the storage, which could never be
-    resized again: that of parameters too, which FSDP resizes at each step.
+    `torch.Tensor.numpy` would return the same array, but it marks the storage, which then can never
+    be resized again. FSDP resizes the storage of parameters at each step.
 
     Parameters
     ----------
     tensor : Tensor
-        Of float32 or float64, on a CPU.
+        A float32 or float64 tensor on a CPU.
 
     Returns
     -------
     ndarray
-        What is written to it is written to the tensor, unseen by autograd.
+        Writing to it writes to the tensor, and autograd does not see it.
 
     Raises
     ------
     TypeError
-        If the tensor has another dtype, or is elsewhere.
+        If the tensor has a different dtype or is not on a CPU.
     RuntimeError
-        If its memory was given back.
+        If its memory was released.
 
     Examples
     --------
@@ -753,7 +756,7 @@ def as_array(tensor: Tensor) -> NDArray[Any]:
         count = 1 + sum([(size - 1) * step for size, step in zip(shape, steps, strict=True)])
         strides = tuple([step * kind.itemsize for step in steps])
     memory: Any = (ctypes.c_char * (count * kind.itemsize)).from_address(place)
-    memory.tensor = tensor  # so that it stays while the array is there
+    memory.tensor = tensor  # keeps it alive as long as the array
     return np.ndarray(shape, kind, memory, 0, strides)
 
 
@@ -767,19 +770,19 @@ class _Direction(torch.autograd.Function):
         with np.errstate(all="ignore"):  # as PyTorch does
             inputs, initial, weights = _named(mode, tensors, ctx.in_numpy)
             states, gates = FORWARD[mode](inputs, initial, weights, order, keep=True)
-            # A gradient is a product with an initial state; without one, weight_hh is not read.
+            # Initial states enter a gradient; without them, one step alone never reads weight_hh.
             seen = [states[0], *(initial if initial[0] is not None else [weights.weight_hh])]
             check_finite(*(seen if ctx.in_numpy else map(as_array, seen)))
         if ctx.in_numpy:
             states, gates = (tuple(map(torch.from_numpy, parts)) for parts in (states, gates))
         ctx.save_for_backward(*needed, weight_hr, *states, *gates)
-        # A backward pass needs no bias: as with PyTorch's own, it may be changed in the meantime.
+        # The backward pass does not read the biases, which may change meanwhile, as with PyTorch's.
         ctx.biases = [
             None if bias is None else (bias, bias._version, bias.clone())
             for bias in (bias_ih, bias_hh)
         ]
         ctx.set_materialize_grads(False)
-        # Copies, since a view of a result would cost autograd more than it saves.
+        # Copies, since views of a result would cost autograd more than they save.
         return *states, *[last_state(order, part).clone() for part in states]
 
     @staticmethod
@@ -797,7 +800,7 @@ class _Direction(torch.autograd.Function):
 
 
 def _as_it_was(kept: tuple[Tensor, int, Tensor] | None) -> Tensor | None:
-    """Give a bias with the numbers that it had, for gradients of the one that there is."""
+    """Return a bias with its earlier values, for the gradient of the present one."""
     if kept is None or kept[0]._version == kept[1]:
         return None if kept is None else kept[0]
     bias, _, before = kept
@@ -806,7 +809,7 @@ def _as_it_was(kept: tuple[Tensor, int, Tensor] | None) -> Tensor | None:
 
 
 def _is_hidden(grad: Tensor | None) -> bool:
-    """Tell whether the numbers of a gradient are not there, or not for us."""
+    """Tell whether the values of a gradient are missing, or hidden from us."""
     return grad is not None and (
         type(grad) not in _PLAIN or grad.layout is not torch.strided or is_batched(grad)
     )
@@ -815,9 +818,9 @@ def _is_hidden(grad: Tensor | None) -> bool:
 def _fit(
     mode: str, inputs: Tensor, parts: tuple[Any, ...], weights: Weights[Tensor], order: Order
 ) -> bool:
-    """Tell whether these are what they should be; what is not, the plain loop refuses."""
+    """Tell whether the top rung can run these; if not, the plain loop runs or refuses them."""
     dtype = inputs.dtype
-    for t in (inputs, *parts, *weights):  # asked so often that calls would be noticed
+    for t in (inputs, *parts, *weights):  # run so often that function calls would be noticeable
         if t is not None and (
             t.dtype is not dtype
             or type(t) not in _PLAIN
@@ -851,7 +854,7 @@ def _arrays(tensors: Sequence[Tensor | None]) -> list[Any]:
 def _by_hand(
     ctx: Any, tensors: Sequence[Any], kept: Sequence[Any], grads: Sequence[Any]
 ) -> tuple[Any, ...]:
-    """Go backward as `unrolled.bptt` does, in NumPy where the forward pass was there."""
+    """Go backward as `unrolled.bptt` does, in NumPy if the forward pass used it."""
     mode, parts = ctx.mode, len(grads) // 2
     with np.errstate(all="ignore"):
         inputs, initial, weights = _named(mode, tensors, ctx.in_numpy)
@@ -863,8 +866,8 @@ def _by_hand(
             input_needed=ctx.needs_input_grad[2],
             first_needed=any(ctx.needs_input_grad[3 : 3 + parts]),
         )  # fmt: skip # as wide as the page
-        # A sum in another order, or a product with zero, may come to another NaN than autograd's.
-        # Each shows in the gradient of weight_ih, which is a product with all of them.
+        # Sums in a different order, or a product with zero, may give NaN where autograd does not.
+        # Any NaN shows in the gradient of weight_ih, a product that involves all of them.
         check_finite(found[parts + 1] if ctx.in_numpy else as_array(found[parts + 1]))
     if ctx.in_numpy:  # copied, since NumPy's memory could not be resized
         return tuple([None if a is None else torch.from_numpy(a).clone() for a in found])
@@ -884,9 +887,9 @@ def _backward(
     input_needed: bool,
     first_needed: bool,
 ) -> tuple[Any, ...]:
-    """Go backward piece by piece: what reaches the first state of one is added to the one before.
+    """Go backward piece by piece, passing the gradient of a piece's first state to the one before.
 
-    Pieces for the same reason as in `_pieces`; packed sequences are one piece.
+    The pieces have the same purpose as in `_pieces`; packed sequences are one piece.
     """
     parts: list[slice | None] = [None]
     width = inputs.shape[-2] * gates[0].shape[-1] * len(gates)  # of a step
@@ -927,7 +930,7 @@ def _backward(
 def _named(
     mode: str, tensors: Sequence[Any], in_numpy: bool = False
 ) -> tuple[Any, tuple[Any, ...], Weights[Any]]:
-    """Tell input, initial states and parameters apart, as arrays if they are to be."""
+    """Separate input, initial states and parameters, as arrays if requested."""
     parts, tensors = 2 if mode == "LSTM" else 1, _arrays(tensors) if in_numpy else tensors
     return tensors[0], tuple(tensors[1 : 1 + parts]), Weights(*tensors[1 + parts :])
 
@@ -935,7 +938,7 @@ def _named(
 def _differentiable(
     mode: str, order: Order, tensors: Sequence[Tensor | None], grads: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """Let autograd go back through the plain loop: for second derivatives, rare and slow."""
+    """Let autograd go back through the plain loop, for second derivatives: rare and slow."""
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         # Aliases, so that a tensor made from another tensor does not count for it too.
@@ -958,33 +961,34 @@ def _differentiable(
 def fast_direction(
     mode: str, inputs: Tensor, initial: State, weights: Weights[Tensor], order: Order
 ) -> tuple[State, State]:
-    """Run one layer in one direction by the top rung; with a mode bound to it, a direction.
+    """Run one layer in one direction on the top rung; with `mode` bound, this is a direction.
 
     Parameters
     ----------
     mode : str
         ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``.
     inputs : Tensor, shape (..., layer_input_size)
-        What enters the layer; float32 or float64, like everything else.
+        Input of the layer; float32 or float64, like all the other arguments.
     initial : Tensor, shape (N, H_out), or a tuple of two
-        State before the first step; of a plain RNN that is not packed ``None`` is zero.
+        State before the first step. For a plain RNN and input that is not packed, ``None`` means
+        zeros.
     weights : Weights
         Parameters of this layer and direction.
     order : Order
-        What makes a step, and which comes first.
+        Which rows make up a step, and which step comes first.
 
     Returns
     -------
     states : Tensor, shape (..., H_out), or a tuple of two
         State after each step, laid out like `inputs`.
     last : Tensor, shape (N, H_out), or a tuple of two
-        State of each sequence after its own last step; a view where no gradients are wanted.
+        State of each sequence after its own last step; a view if no gradients are needed.
 
     Notes
     -----
-    Where gradients are wanted, the backward pass is `unrolled.bptt.backward_direction`. Second
-    derivatives, and backward passes that `torch.func` or others transform, go through the plain
-    loop. So does everything where an infinity or a NaN comes out.
+    If gradients are needed, the backward pass is `unrolled.bptt.backward_direction`. Second
+    derivatives, and backward passes that are transformed, for example by `torch.func`, go through
+    the plain loop. So does any call whose result has an infinity or a NaN.
 
     Examples
     --------
@@ -1000,7 +1004,7 @@ def fast_direction(
         return _plainly(mode, inputs, initial, weights, order)
     try:
         if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-            # Aliases, which keep their memory where somebody gives the tensor another.
+            # Aliases, which keep their memory if the tensor is given a different one.
             tensors = [None if t is None else t.view_as(t) for t in tensors]
             results = _Direction.apply(mode, order, *tensors)  # type: ignore[no-untyped-call] # torch's is
         elif mode in _ACTIVATIONS and not order.reverse and order.sizes is None:
@@ -1045,24 +1049,24 @@ def _top_rung(
 def try_fast(
     module: nn.RNNBase, input: Any, hx: Any, all_states: bool
 ) -> tuple[tuple[Any, ...] | None, Direction | None]:
-    """Run what runs soonest at once, or else say which way through a direction to take.
+    """Run the simplest case right away; otherwise return the function that runs a direction.
 
     Parameters
     ----------
     module : RNN, GRU or LSTM
-        One of `unrolled`, with ``fast=True``.
+        A module of `unrolled` with ``fast=True``.
     input, hx
-        As it was called with.
+        The arguments that the module was called with.
     all_states : bool
-        Whether the states of all layers are wanted.
+        Whether to return the states of all layers.
 
     Returns
     -------
     returned : tuple or None
-        What the module returns, if that is known already.
+        What the module returns, if this call has computed it already.
     direction : callable or None
-        `fast_direction`, or None where the plain loop has to run: off a CPU, for dtypes other than
-        float32 and float64, for subclasses of tensors, and where operators are transformed or
+        `fast_direction`, or None if the plain loop has to run: off a CPU, for dtypes other than
+        float32 and float64, for subclasses of tensors, and while operators are transformed or
         watched.
 
     Examples
@@ -1086,10 +1090,10 @@ def try_fast(
 
 
 def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
-    """Take the common case, one layer over a batch, with few questions asked.
+    """Run the common case, one layer over a batch, with only a few checks.
 
-    At the sizes of the worked example, asking them all takes longer than the loop. Gives None
-    for any other case, and where there may be something to complain of.
+    At the sizes of the worked example, making all checks takes longer than the loop. Returns None
+    in any other case, and if an argument might have to be refused.
     """
     if module.num_layers > 1 or module.bidirectional or module.proj_size:
         return None
@@ -1134,5 +1138,5 @@ def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
         output = output[0]
     last = each(lambda part: torch.stack([part]), last)  # no views, as in torch.nn
     if output.requires_grad or output._is_view():
-        output = output.clone()  # it is kept for the backward pass, and the caller may change his
+        output = output.clone()  # the backward pass keeps it, and callers may change theirs
     return output.transpose_(0, 1) if module.batch_first else output, last

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files whole or not at all."""
 
 import errno
 import os
@@ -10,26 +10,27 @@ __all__ = ["write_whole"]
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file as a whole: at no moment does its name stand for a part of it.
+    """Write a file atomically: at no time does its name refer to an incomplete file.
 
-    The bytes go to a file in the same folder, under a name that nobody else has, which takes the
-    name `path` once they are on the disk. Whoever reads `path` finds the old file or the new one,
-    also if this process is killed, or if others write the same path at the same time: then one of
-    them is the last.
+    The bytes go to a file in the same folder under a unique name, which is renamed to `path` once
+    they are on the disk. Anyone who reads `path` finds either the old file or the new one, even if
+    this process is killed or others write to the same path at the same time; in that case the last
+    one wins.
 
     Parameters
     ----------
     path : str or os.PathLike
-        Where to. A file that is there is replaced and its permissions stay; a symbolic link stays
-        and the file that it leads to is replaced. A hard link goes on naming the old file.
+        Where to write. An existing file is replaced and keeps its permissions. A symbolic link
+        stays, and the file that it points to is replaced. A hard link keeps pointing to the old
+        file.
     data : bytes
         What to write.
 
     Raises
     ------
     OSError
-        If the file cannot be written, or if there is something else under that name, such as a
-        folder; then what was there is as it was, and nothing lies beside it.
+        If the file cannot be written, or if the name belongs to something else, such as a folder.
+        Whatever was there is then unchanged, and no temporary file is left behind.
 
     Examples
     --------
@@ -41,7 +42,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """
     path = Path(os.path.realpath(path))
     mode = _mode(path)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")  # a name cannot move between disks
+    part = path.with_name(f".{uuid.uuid4().hex}.part")  # a rename cannot cross disks
     try:
         with part.open("xb") as file:
             if mode is not None:
@@ -56,7 +57,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _mode(path: Path) -> int | None:
-    """Give the permissions of the file that will be replaced; None if there is none."""
+    """Return the permissions of the file that will be replaced; None if there is none."""
     if not path.parent.is_dir():  # said of the folder, not of the part
         raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(path.parent))
     try:

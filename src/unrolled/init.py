@@ -1,8 +1,9 @@
-"""The draw of the initial parameters, in NumPy alone, to the bit.
+"""PyTorch's initial parameters, drawn with NumPy alone and bitwise identical.
 
-``torch.nn.RNNBase.reset_parameters`` fills every parameter, in registration order, from the uniform
-distribution on ``[-bound, bound)`` with ``bound = 1 / sqrt(hidden_size)``. On a CPU the numbers
-come from the Mersenne Twister that ``torch.manual_seed`` seeds; NumPy has the same generator.
+``torch.nn.RNNBase.reset_parameters`` fills the parameters, in registration order, with samples from
+the uniform distribution on ``[-bound, bound)``, where ``bound = 1 / sqrt(hidden_size)``. On a CPU
+the random numbers come from the Mersenne Twister that ``torch.manual_seed`` seeds; NumPy has the
+same generator.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from unrolled.shapes import as_integer, parameter_shapes, uniform_bound
 
 __all__ = ["uniform_parameters"]
 
-_MANTISSA_BITS = 24  # what a float32 can hold; PyTorch keeps that many bits of each draw
+_MANTISSA_BITS = 24  # the precision of a float32; PyTorch keeps that many bits of each draw
 
 
 def uniform_parameters(
@@ -26,7 +27,7 @@ def uniform_parameters(
     *,
     seed: int,
 ) -> dict[str, NDArray[np.float32]]:
-    """Draw the parameters that ``torch.manual_seed(seed)`` and the constructor give.
+    """Draw the parameters that a module has when it is built after ``torch.manual_seed(seed)``.
 
     Parameters
     ----------
@@ -34,28 +35,30 @@ def uniform_parameters(
         As in `unrolled.shapes.parameter_shapes`.
     seed : int
         The argument of ``torch.manual_seed``, from ``-2**63`` to ``2**64 - 1``. The generator
-        keeps its lowest 32 bits.
+        uses only its lowest 32 bits.
 
     Returns
     -------
     dict of str to ndarray of float32
-        Parameters by name, in registration order, equal to PyTorch's bit for bit.
+        Parameters by name, in registration order, bitwise identical to PyTorch's.
 
     Raises
     ------
     TypeError, ValueError
-        For what ``torch.nn`` refuses, see `unrolled.shapes.check_arguments`; also if `seed` is
-        not an integer (``TypeError``) or out of range (``ValueError``, as ``torch.manual_seed``).
+        For arguments that ``torch.nn`` refuses; see `unrolled.shapes.check_arguments`. Also if
+        `seed` is not an integer (``TypeError``) or is out of range (``ValueError``, as in
+        ``torch.manual_seed``).
 
     Notes
     -----
-    Each element takes one draw of 32 bits, of which the low 24 count:
-    ``u = (draw mod 2**24) / 2**24``, then ``u * 2 * bound - bound`` in double precision, rounded
-    once to float32; ``bound`` itself is rounded to float32 first. Found by experiment against
-    PyTorch's CPU generator and tested over all modes; other devices and dtypes draw differently.
+    Each element uses one 32-bit draw, of which only the low 24 bits count:
+    ``u = (draw mod 2**24) / 2**24``. Then ``u * 2 * bound - bound`` is computed in double precision
+    and rounded once to float32; ``bound`` itself is rounded to float32 first. This rule was found
+    by experiment against PyTorch's CPU generator and is tested for all modes. Other devices and
+    dtypes draw differently.
 
-    The generator is that of Matsumoto and Nishimura, "Mersenne Twister: a 623-dimensionally
-    equidistributed uniform pseudo-random number generator" (1998).
+    The generator is described in M. Matsumoto and T. Nishimura, "Mersenne Twister: a
+    623-dimensionally equidistributed uniform pseudo-random number generator" (1998).
 
     Examples
     --------

@@ -1,11 +1,11 @@
 """From one loop over time to a whole network: directions, layers, dropout between layers.
 
-A *step* is a function ``(x_projected, state, weight_hh, bias_hh) -> state``, of the package or of
-your own; a projection comes after it. A *direction* is a function ``(inputs, initial, weights,
-order) -> (states, last)``: what enters the layer, the state before the first step, the parameters
-and the order of the time steps give the states after all steps, and the one after the last.
-`plain_direction` runs a step; `masked_direction` leaves out time steps;
-`unrolled.fast.fast_direction` is sooner done. `run_network` stacks any of them.
+A *step* is a function ``(x_projected, state, weight_hh, bias_hh) -> state``, either one from this
+package or one that you write; a projection is applied after it. A *direction* is a function
+``(inputs, initial, weights, order) -> (states, last)``. It takes the input of the layer, the state
+before the first step, the parameters and the order of the time steps; it returns the states after
+all steps and the state after the last one. `plain_direction` runs a step, `masked_direction` skips
+time steps, and `unrolled.fast.fast_direction` is faster. `run_network` stacks any of them.
 
 Input is time-major, ``(L, N, H_in)``, or packed, ``(sum of lengths, H_in)`` with ``batch_sizes``.
 Packing and dropout need torch; everything else also runs on NumPy arrays. A state is ``h``, or
@@ -53,7 +53,7 @@ class Weights(NamedTuple, Generic[Array]):
     bias_ih, bias_hh : ndarray or Tensor, shape (gate_size,), or None
         Their biases.
     weight_hr : ndarray or Tensor, shape (H_out, hidden_size), or None
-        Weight of the projection of an LSTM.
+        Weight of an LSTM's projection.
 
     Examples
     --------
@@ -73,11 +73,11 @@ State: TypeAlias = Any
 """``h``, or ``(h, c)`` for an LSTM."""
 
 Step: TypeAlias = Callable[..., State]
-"""``step(x_projected, state, weight_hh, bias_hh)`` gives the next state. A projection comes after
-it: the ``h`` that a step gives has the size of ``c``."""
+"""``step(x_projected, state, weight_hh, bias_hh)`` returns the next state. A projection is applied
+after it: the ``h`` that a step returns has the size of ``c``."""
 
 Direction: TypeAlias = Callable[[Any, State, Any, Order], tuple[Any, State]]
-"""``direction(inputs, initial, weights, order)`` gives the states after all steps, laid out like
+"""``direction(inputs, initial, weights, order)`` returns the states after all steps, laid out like
 `inputs`, and the state after the last one."""
 
 STEPS: dict[str, Step] = {
@@ -86,21 +86,21 @@ STEPS: dict[str, Step] = {
     "GRU": gru_step,
     "LSTM": lstm_step,
 }
-"""For each mode its step."""
+"""The step of each mode."""
 
 
 class Results(NamedTuple):
-    """What a network puts out.
+    """The results of a network.
 
     Attributes
     ----------
     output : ndarray or Tensor, shape (L, N, D * H_out)
         Hidden states of the last layer at all time steps; packed ``(sum of lengths, D * H_out)``.
     last : list of D * num_layers states
-        Of each layer and direction ``h`` or ``(h, c)`` after the step that ran last.
+        For each layer and direction, ``h`` or ``(h, c)`` after the step that ran last.
     every : list of num_layers states
-        Of each layer all states at all time steps, directions side by side; empty unless asked
-        for.
+        For each layer, the states at all time steps, directions side by side; empty unless
+        requested.
 
     Examples
     --------
@@ -116,20 +116,20 @@ class Results(NamedTuple):
 def plain_direction(
     step: Step, inputs: Array, initial: State, weights: Weights[Array], order: Order
 ) -> tuple[State, State]:
-    """Run one layer in one direction; with a step bound to it, this is a direction.
+    """Run one layer in one direction. Bind `step` with `functools.partial` to get a direction.
 
     Parameters
     ----------
     step : callable
-        ``step(x_projected, state, weight_hh, bias_hh)`` gives the next state; see `STEPS`.
+        ``step(x_projected, state, weight_hh, bias_hh)`` returns the next state; see `STEPS`.
     inputs : ndarray or Tensor, shape (L, N, layer_input_size)
-        What enters the layer; packed ``(sum of lengths, layer_input_size)``.
+        Input of the layer; packed ``(sum of lengths, layer_input_size)``.
     initial : ndarray or Tensor, shape (N, H_out), or a tuple of two
         State before the first step.
     weights : Weights
         Parameters of this layer and direction.
     order : Order
-        Which time step comes first, and of packed sequences how many reach each.
+        Which time step comes first and, for packed sequences, how many of them reach each step.
 
     Returns
     -------
@@ -143,11 +143,11 @@ def plain_direction(
     TypeError
         If NumPy arrays and torch tensors are mixed, or NumPy arrays are packed.
     RuntimeError
-        If shapes or dtypes do not fit.
+        If shapes or dtypes do not match.
 
     Notes
     -----
-    The input of all time steps is projected before the loop by one product, as PyTorch does on a
+    One product projects the input of all time steps before the loop begins, as PyTorch does on a
     CPU. Source: ``FullLayer`` in PyTorch's ``aten/src/ATen/native/RNN.cpp``.
 
     Examples
@@ -166,7 +166,7 @@ def plain_direction(
 
 
 def _projecting(step: Step, weight_hr: Any) -> Step:
-    """Multiply the hidden state by the weight of the projection, if there is one, after a step."""
+    """Add the projection to a step, if there is one."""
     if weight_hr is None:
         return step
 
@@ -185,21 +185,21 @@ def masked_direction(
     weights: Weights[Array],
     order: Order,
 ) -> tuple[State, State]:
-    """Run one layer in one direction over the time steps that count.
+    """Run one layer in one direction over the time steps that a mask selects.
 
     Parameters
     ----------
     step : callable
         As in `plain_direction`.
     mask : ndarray or Tensor of bool, shape (L, N)
-        Where it is false, a step leaves the state as it is, and 0 is put out.
+        Where it is false, the state does not change and the output is 0.
     inputs, initial, weights, order
-        As in `plain_direction`, not packed.
+        As in `plain_direction`, but not packed.
 
     Returns
     -------
     states, last
-        As `plain_direction` does.
+        As in `plain_direction`.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def masked_direction(
     check_direction(inputs, initial, weights, order.sizes)
     check_shape("mask", mask, inputs.shape[:2])
     step = _projecting(step, weights.weight_hr)
-    keep = iter(order.steps(mask))  # (N,) each, in step with the loop
+    keep = iter(order.steps(mask))  # (N,) each, in the order of the loop
 
     def masked_step(x_projected: Any, state: State, *parameters: Any) -> State:
         return each(partial(where, next(keep)), step(x_projected, state, *parameters), state)
@@ -237,12 +237,12 @@ def run_network(
     sizes: Sequence[int] | None = None,
     all_states: bool = False,
 ) -> Results:
-    """Run all layers, each on what the layer below puts out.
+    """Run all layers, each on the output of the layer below.
 
     Parameters
     ----------
     directions : sequence of D * num_layers callables
-        Layer by layer, in each layer forward then reverse.
+        Layer by layer; within a layer, forward before reverse.
     inputs : ndarray or Tensor, shape (L, N, H_in)
         Input of layer 0; packed ``(sum of lengths, H_in)``.
     states : sequence of D * num_layers states
@@ -250,8 +250,8 @@ def run_network(
     layers : sequence of num_layers sequences of D Weights
         Parameters by layer and direction.
     dropout : float, default 0.0
-        Probability that an element of the output of a layer, except the last, is zeroed; the
-        others are divided by ``1 - dropout``.
+        Probability of zeroing an element of a layer's output; the last layer is excepted. The other
+        elements are divided by ``1 - dropout``.
     sizes : sequence of int, optional
         ``batch_sizes`` of packed `inputs`: how many sequences reach each time step.
     all_states : bool, default False
@@ -260,16 +260,17 @@ def run_network(
     Returns
     -------
     Results
-        The output of the last layer, the last states of all, and all of them if asked for.
+        The output of the last layer, the last state of every layer and direction and, with
+        `all_states`, the states of every layer at all time steps.
 
     Raises
     ------
     TypeError
-        If `dropout` is not zero and `inputs` is a NumPy array: the random numbers are torch's.
+        If `dropout` is not zero and `inputs` is a NumPy array: the random numbers come from torch.
 
     Notes
     -----
-    The last state of the reverse direction belongs to time step 0. Source: ``apply_layer_stack``
+    The last state of the reverse direction is the one at time step 0. Source: ``apply_layer_stack``
     and ``FullBidirectionalLayer`` in PyTorch's ``aten/src/ATen/native/RNN.cpp``.
 
     Examples
@@ -306,14 +307,14 @@ def weights_of(
     Parameters
     ----------
     module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM, or one of their cells
-        One of PyTorch's or ours; a cell is one layer in one direction.
+        From `torch.nn` or from `unrolled`. A cell counts as one layer in one direction.
     convert : callable, optional
         Applied to each parameter, for example ``lambda p: p.detach().numpy()``.
 
     Returns
     -------
     list of num_layers lists of D Weights
-        As `run_network` takes them.
+        In the form that `run_network` takes.
 
     Examples
     --------
@@ -321,11 +322,11 @@ def weights_of(
     >>> len(layers), len(layers[0]), layers[1][0].weight_ih.shape
     (2, 2, torch.Size([80, 40]))
     """
-    own = module._parameters  # first, since to ask a module for an attribute takes its time
+    own = module._parameters  # looked up here first, since asking a module for an attribute is slow
 
     def find(name: str) -> Any:
         found = own.get(name)
-        if found is None:  # something computes it
+        if found is None:  # something else computes it
             found = getattr(module, name)
         if found is None:
             raise TypeError(f"{name} should be a Tensor, got None")

@@ -1,8 +1,8 @@
 """Drop-in modules: torch's constructors, parameters and errors, and a forward pass you can read.
 
-They inherit `torch.nn.RNNBase`, from which parameters and their initialisation come, and not
-`torch.nn.RNN`, `torch.nn.GRU` or `torch.nn.LSTM`, subclasses of which
-``torch.compile(fullgraph=True)`` refuses.
+They inherit their parameters and initialisation from `torch.nn.RNNBase`. They do not inherit from
+`torch.nn.RNN`, `torch.nn.GRU` or `torch.nn.LSTM`, because ``torch.compile(fullgraph=True)`` refuses
+subclasses of those.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,15 +34,15 @@ Device: TypeAlias = torch.device | str | int | None
 
 
 class States(NamedTuple):
-    """All states of all layers, at all time steps: what ``all_states=True`` adds.
+    """The states of all layers at all time steps, which ``all_states=True`` adds to the results.
 
     Attributes
     ----------
     h : list of num_layers Tensors or PackedSequences, shape (L, N, D * H_out)
-        Hidden states of each layer, laid out like ``output`` and before dropout; the last one is
+        Hidden states of each layer before dropout, laid out like ``output``. The last element is
         ``output``.
     c : list of num_layers Tensors or PackedSequences, shape (L, N, D * hidden_size), or None
-        Cell states of an LSTM, likewise; ``None`` for the other modules.
+        Cell states of an LSTM, in the same layout; ``None`` for the other modules.
 
     Examples
     --------
@@ -56,14 +56,14 @@ class States(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Input as the loop takes it, and the way back to how the caller had it."""
+    """Input in the layout of the loop, and functions that restore the caller's layout."""
 
     inputs: Tensor  # (L, N, H_in), packed (sum of lengths, H_in)
     states: list[State]  # D * num_layers of h or (h, c), (N, ...) each
     sizes: list[int] | None  # batch_sizes of packed input
     mask: Tensor | None  # (L, N)
-    laid_out: Callable[..., Any]  # of what has all time steps; in place or as a view
-    laid_last: Callable[[Tensor], Tensor]  # of the last states
+    laid_out: Callable[..., Any]  # for results with all time steps; in place or as a view
+    laid_last: Callable[[Tensor], Tensor]  # for the last states
 
 
 class Recurrent(nn.RNNBase):
@@ -78,15 +78,15 @@ class Recurrent(nn.RNNBase):
     device, dtype
         The same.
     step : callable or sequence of D * num_layers callables, optional
-        A step of your own instead of that of `mode`.
+        Your own step, which replaces that of `mode`.
     fast : bool, default False
         Whether to run `unrolled.fast` wherever it applies.
 
     Raises
     ------
     TypeError, ValueError
-        Where ``torch.nn`` raises them; also if `step` is neither callable nor as many callables as
-        there are layers and directions, if `fast` is no bool, or if there is a step and `fast`.
+        Where ``torch.nn`` raises them. Also if `step` is neither a callable nor one callable for
+        each layer and direction, if `fast` is not a bool, or if both `step` and `fast` are given.
 
     Examples
     --------
@@ -129,7 +129,7 @@ class Recurrent(nn.RNNBase):
         self.fast = fast
 
     def extra_repr(self) -> str:
-        """Say the arguments, as `torch.nn` does.
+        """Show the arguments, as `torch.nn` does.
 
         Examples
         --------
@@ -139,7 +139,7 @@ class Recurrent(nn.RNNBase):
         return super().extra_repr() + (", fast=True" if self.fast else "")
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, except those of a step of your own.
+        """Draw the parameters again, except those of a step that you supplied.
 
         Examples
         --------
@@ -166,17 +166,17 @@ class Recurrent(nn.RNNBase):
         Parameters
         ----------
         input : Tensor or PackedSequence
-            Shape ``(L, N, H_in)``, with `batch_first` ``(N, L, H_in)``, unbatched ``(L, H_in)``.
+            Shape ``(L, N, H_in)``; ``(N, L, H_in)`` with `batch_first`; ``(L, H_in)`` unbatched.
         hx : Tensor, or for an LSTM a tuple of two Tensors, optional
             States before the first step: ``h_0`` of shape ``(D * num_layers, N, H_out)``, and for
-            an LSTM ``c_0`` of shape ``(D * num_layers, N, hidden_size)``; unbatched without ``N``.
-            Zeros if left out.
+            an LSTM ``c_0`` of shape ``(D * num_layers, N, hidden_size)``; without ``N`` if
+            unbatched. Zeros if left out.
         lengths : sequence of int or Tensor of integers, shape (N,), optional
             How many time steps of each sequence count, from 0 to ``L``; the rest is padding.
         mask : Tensor of bool, shape (L, N), with `batch_first` (N, L), unbatched (L,), optional
             Which time steps count; padding may be anywhere.
         all_states : bool, default False
-            Whether to return the states of all layers at all time steps too.
+            Whether to return the states of all layers at all time steps as well.
 
         Returns
         -------
@@ -191,22 +191,23 @@ class Recurrent(nn.RNNBase):
         Raises
         ------
         AttributeError
-            If `input` or a state is no tensor.
+            If `input` or a state is not a tensor.
         TypeError
-            If `lengths` are no integers or `mask` is not of bool.
+            If `lengths` are not integers or `mask` is not boolean.
         RuntimeError, ValueError
-            If shapes, dtypes or devices do not fit, as ``torch.nn`` does; if a length is not
-            between 0 and ``L``; if there is more than one of a PackedSequence, `lengths` and
-            `mask`.
+            If shapes, dtypes or devices do not match, as in ``torch.nn``; if a length is not
+            between 0 and ``L``; or if more than one of a PackedSequence, `lengths` and `mask` is
+            given.
 
         Notes
         -----
-        A time step that does not count leaves the state as it is, so that the result is that of
-        packing, without sorting: up to rounding, since products have other sizes.
+        A time step that does not count leaves the state unchanged. The result is therefore the same
+        as with packing, but without sorting; it agrees up to rounding, since the products have
+        different sizes.
 
-        A graph of `torch.compile` or ``torch.jit.trace``, and ``torch.func.vmap``, do not look at
-        the numbers of `lengths`: there one above ``L`` counts as ``L``, and one below 0 as 0. A
-        PackedSequence is refused by ``torch.jit.trace``, whose graph would keep its lengths.
+        `torch.compile`, ``torch.jit.trace`` and ``torch.func.vmap`` cannot look at the values in
+        `lengths`: with them a length above ``L`` counts as ``L``, and one below 0 as 0. A
+        PackedSequence is refused under ``torch.jit.trace``, whose graph would fix its lengths.
 
         Examples
         --------
@@ -219,7 +220,7 @@ class Recurrent(nn.RNNBase):
             returned, direction = _try_fast(self, input, hx, all_states)
             if returned is not None:
                 return returned
-        layers = weights_of(self)  # once, since something may compute them
+        layers = weights_of(self)  # only once, since they may have to be computed
         packed = isinstance(input, PackedSequence)
         lay_out: Callable[..., _Batch] = self._packed_batch if packed else self._batch
         batch = lay_out(input, hx, lengths, mask, layers[0][0].weight_ih)
@@ -234,7 +235,7 @@ class Recurrent(nn.RNNBase):
         )
         output = results.output
         if direction is not None and (output.requires_grad or output._is_view()):
-            output = output.clone()  # it is kept for the backward pass, and yours may be changed
+            output = output.clone()  # the backward pass keeps it, and you may change yours
         output = batch.laid_out(output, True)
         last = each(batch.laid_last, each(_stacked, *results.last))
         if not all_states:
@@ -246,7 +247,7 @@ class Recurrent(nn.RNNBase):
         return output, last, States([h for h, _ in every], [c for _, c in every])
 
     def _directions(self, direction: Direction | None, mask: Tensor | None) -> list[Direction]:
-        """Choose the way through each layer and direction."""
+        """Choose the function that runs each layer and direction."""
         count = num_directions(self.bidirectional) * self.num_layers
         if direction is not None:
             return [direction] * count
@@ -261,7 +262,7 @@ class Recurrent(nn.RNNBase):
         return [partial(plain_direction, step) for step in steps]
 
     def _batch(self, input: Any, hx: Any, lengths: Any, mask: Any, weight: Tensor) -> "_Batch":
-        """Lay out input and states time-major, ``(L, N, H_in)``; say how to lay out the results."""
+        """Make input and states time-major, ``(L, N, H_in)``, with functions for the way back."""
         _checks.check_input(input)
         given = _checks.named_states(self, hx)
         _checks.check_ranks(given, input)
@@ -285,7 +286,7 @@ class Recurrent(nn.RNNBase):
                 return time_major.squeeze(1)
             if not batch_first:
                 return time_major
-            # An output is no view, as in torch.nn: that could not be detached in place.
+            # As in torch.nn, the output is not a view, which could not be detached in place.
             return time_major.transpose_(0, 1) if in_place else time_major.transpose(0, 1)
 
         def laid_last(last: Tensor) -> Tensor:
@@ -296,7 +297,7 @@ class Recurrent(nn.RNNBase):
     def _packed_batch(
         self, input: PackedSequence, hx: Any, lengths: Any, mask: Any, weight: Tensor
     ) -> "_Batch":
-        """Sort the states as the sequences are; say how to lay out the results."""
+        """Sort the states in the order of the sequences, with functions for the way back."""
         data, batch_sizes, sorted_indices, unsorted_indices = input
         sizes = _checks.check_packed(input, lengths, mask)
         _checks.check_features(self, data, weight)
@@ -320,7 +321,7 @@ class Recurrent(nn.RNNBase):
         N: int,
         sorted_indices: Tensor | None = None,
     ) -> list[State]:
-        """Give the state of each layer and direction before its first step."""
+        """Return the state of each layer and direction before its first step."""
         if given:
             _checks.check_states(self, given, inputs, N)
             states = list(given.values())
@@ -334,8 +335,8 @@ class Recurrent(nn.RNNBase):
 class RNN(Recurrent):
     """A plain recurrent network: `torch.nn.RNN` in readable Python.
 
-    On a CPU its outputs, final states and gradients are those of `torch.nn.RNN` bit for bit, and
-    with the same state of the random generator so is its dropout.
+    On a CPU its outputs, final states and gradients are bitwise identical to those of
+    `torch.nn.RNN`. So is its dropout, given the same state of the random generator.
 
     Parameters
     ----------
@@ -344,40 +345,40 @@ class RNN(Recurrent):
     hidden_size : int
         Features of the hidden state, ``H_out``.
     num_layers : int, default 1
-        Layers on top of each other.
+        Number of stacked layers.
     nonlinearity : {"tanh", "relu"}, default "tanh"
         Activation.
     bias : bool, default True
         Whether there are ``bias_ih`` and ``bias_hh``.
     batch_first : bool, default False
-        Whether input and output are ``(N, L, ...)`` instead of ``(L, N, ...)``. It does not touch
-        the hidden states.
+        Whether input and output are ``(N, L, ...)`` instead of ``(L, N, ...)``. This does not
+        affect the hidden states.
     dropout : float, default 0.0
-        Probability that, in training, an element of the output of each layer except the last is
-        zeroed.
+        Probability of zeroing an element of a layer's output during training; the last layer is
+        excepted.
     bidirectional : bool, default False
         Whether each layer also runs from the last time step to the first.
     device : torch.device, optional
-        Where the parameters live.
+        Device of the parameters.
     dtype : torch.dtype, optional
         Type of the parameters.
     step : callable or sequence of D * num_layers callables, optional
-        A step of your own in place of `unrolled.cells.rnn_step`, called as
-        ``step(x_projected, h, weight_hh, bias_hh)``; it then decides the activation.
+        Your own step, which replaces `unrolled.cells.rnn_step`. It is called as
+        ``step(x_projected, h, weight_hh, bias_hh)``, and the activation is up to it.
     fast : bool, default False
-        Whether to run `unrolled.fast` wherever it applies: the same results to rounding, sooner.
+        Whether to run `unrolled.fast` wherever it applies: faster, and the same up to rounding.
 
     Raises
     ------
     TypeError, ValueError
-        Where `torch.nn.RNN` raises them; the message also says what came.
+        Where `torch.nn.RNN` raises them; the message also shows the value that was passed.
 
     Notes
     -----
     ``h_t = tanh(x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh)``, from the docstring of
-    `torch.nn.RNN`. With `fast`, the results are within 2e-6 in float32 and 1e-12 in float64. It
-    applies to any layers, directions and layouts, and what it does not apply to runs the plain loop
-    without a word:
+    `torch.nn.RNN`. With `fast`, results agree with PyTorch's to within 2e-6 in float32 and 1e-12 in
+    float64. The fast path handles any number of layers, both directions and every layout; where it
+    does not apply, the plain loop runs without a warning:
 
     ===============================================  =====================================
     what you do                                      what runs with ``fast=True``
@@ -391,8 +392,8 @@ class RNN(Recurrent):
     get an infinity or NaN, or above 1e19            `unrolled.fast`, then the plain loop
     ===============================================  =====================================
 
-    As in `torch.nn.RNN`, the ninth argument by position is ``proj_size``: it must be 0, and by
-    name it is refused.
+    As in `torch.nn.RNN`, the ninth positional argument is ``proj_size``. It must be 0, and cannot
+    be passed by name.
 
     Examples
     --------
@@ -442,8 +443,8 @@ class RNN(Recurrent):
 class GRU(Recurrent):
     """A gated recurrent unit: `torch.nn.GRU` in readable Python.
 
-    On a CPU its outputs, final states and gradients are those of `torch.nn.GRU` bit for bit, and
-    with the same state of the random generator so is its dropout.
+    On a CPU its outputs, final states and gradients are bitwise identical to those of
+    `torch.nn.GRU`. So is its dropout, given the same state of the random generator.
 
     Parameters
     ----------
@@ -452,23 +453,23 @@ class GRU(Recurrent):
     device, dtype
         The same.
     step : callable or sequence of D * num_layers callables, optional
-        A step of your own in place of `unrolled.cells.gru_step`, called as
+        Your own step, which replaces `unrolled.cells.gru_step`. It is called as
         ``step(x_projected, h, weight_hh, bias_hh)``.
     fast : bool, default False
-        Whether to run `unrolled.fast` wherever it applies: the same results to rounding, sooner.
+        Whether to run `unrolled.fast` wherever it applies: faster, and the same up to rounding.
 
     Raises
     ------
     TypeError, ValueError
-        Where `torch.nn.GRU` raises them; the message also says what came.
+        Where `torch.nn.GRU` raises them; the message also shows the value that was passed.
 
     Notes
     -----
-    For the formula see `unrolled.cells.gru_step`; its source is the docstring of
-    `torch.nn.GRU`. Where `fast` applies, a table says in `RNN`.
+    For the formula, from the docstring of `torch.nn.GRU`, see `unrolled.cells.gru_step`. The table
+    in `RNN` shows where `fast` applies.
 
-    As in `torch.nn.GRU`, the ninth argument by position is ``proj_size``: it must be 0, and by
-    name it is refused.
+    As in `torch.nn.GRU`, the ninth positional argument is ``proj_size``. It must be 0, and cannot
+    be passed by name.
 
     Examples
     --------
@@ -507,39 +508,39 @@ class GRU(Recurrent):
 class LSTM(Recurrent):
     """A long short-term memory: `torch.nn.LSTM` in readable Python.
 
-    On a CPU its outputs, final states and gradients are those of `torch.nn.LSTM` bit for bit
-    wherever PyTorch runs its own loop: in float64, with a projection, with packed sequences of
-    unequal length, or with oneDNN off. Otherwise PyTorch hands float32 and lower precisions to
-    oneDNN, and the float32 results agree to 1e-6. Under autocast oneDNN gives the low precision,
-    where this gives what autocast makes of each operator: float32 for float32 input, as
-    `torch.nn.GRU` does, and as `torch.nn.LSTM` does without oneDNN.
+    On a CPU its outputs, final states and gradients are bitwise identical to those of
+    `torch.nn.LSTM` wherever PyTorch runs its own loop: in float64, with a projection, with packed
+    sequences of unequal length, or with oneDNN off. Otherwise PyTorch hands float32 and reduced
+    precision to oneDNN, and the float32 results agree to 1e-6. Under autocast, oneDNN returns
+    reduced precision; this module follows what autocast does with each operator, and so returns
+    float32 for float32 input, like `torch.nn.GRU`, and like `torch.nn.LSTM` without oneDNN.
 
     Parameters
     ----------
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
-        As in `RNN`; `hidden_size` are the features of the cell state and, without a projection, of
-        the hidden state.
+        As in `RNN`; `hidden_size` is the number of features of the cell state and, without a
+        projection, of the hidden state.
     proj_size : int, default 0
-        Features of the hidden state after the projection; 0 is no projection.
+        Features of the hidden state after the projection; 0 means no projection.
     device, dtype
         As in `RNN`.
     step : callable or sequence of D * num_layers callables, optional
-        A step of your own in place of `unrolled.cells.lstm_step`, called as
-        ``step(x_projected, (h, c), weight_hh, bias_hh)``. It returns ``(h, c)``, both
-        `hidden_size` wide; the projection comes after it, so that with one the ``h`` that enters
-        is `proj_size` wide.
+        Your own step, which replaces `unrolled.cells.lstm_step`. It is called as
+        ``step(x_projected, (h, c), weight_hh, bias_hh)`` and returns ``(h, c)``, both
+        `hidden_size` wide. A projection is applied after the step; the ``h`` that the next step
+        receives is then `proj_size` wide.
     fast : bool, default False
-        Whether to run `unrolled.fast` wherever it applies: the same results to rounding, sooner.
+        Whether to run `unrolled.fast` wherever it applies: faster, and the same up to rounding.
 
     Raises
     ------
     TypeError, ValueError
-        Where `torch.nn.LSTM` raises them; the message also says what came.
+        Where `torch.nn.LSTM` raises them; the message also shows the value that was passed.
 
     Notes
     -----
-    For the formula see `unrolled.cells.lstm_step`; its source is the docstring of
-    `torch.nn.LSTM`. Where `fast` applies, a table says in `RNN`.
+    For the formula, from the docstring of `torch.nn.LSTM`, see `unrolled.cells.lstm_step`. The
+    table in `RNN` shows where `fast` applies.
 
     Examples
     --------
@@ -576,7 +577,7 @@ class LSTM(Recurrent):
 
 
 def _try_fast(*arguments: Any) -> Any:
-    """Load the fast path when it is first asked for, and stand for it: others need none of it."""
+    """Replace itself with the fast path, which is loaded only when it is first needed."""
     global _try_fast
     from unrolled.fast import try_fast as _try_fast
 

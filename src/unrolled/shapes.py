@@ -1,10 +1,10 @@
 """Constructor arguments in, every shape out: parameters, input, states and output.
 
-Pure Python. The rules are those of ``torch.nn.RNNBase.__init__`` and of the section "Inputs" and
+Pure Python. The rules come from ``torch.nn.RNNBase.__init__`` and from the sections "Inputs" and
 "Outputs" in the docstrings of `torch.nn.RNN`, `torch.nn.LSTM` and `torch.nn.GRU`.
 
-Sizes, as on every page: ``L`` time steps, ``N`` sequences in a batch, ``H_in`` input features,
-``H_out`` features of the hidden state, ``D`` directions.
+The sizes are those used on every page: ``L`` time steps, ``N`` sequences in a batch, ``H_in`` input
+features, ``H_out`` features of the hidden state, ``D`` directions.
 """
 
 import math
@@ -40,9 +40,9 @@ GATES: dict[str, tuple[str, ...]] = {
     "LSTM": ("i", "f", "g", "o"),
     "GRU": ("r", "z", "n"),
 }
-"""The blocks of ``hidden_size`` rows in each weight and bias, top to bottom, by mode.
+"""The gates of each mode, in the order of their blocks of ``hidden_size`` rows, top to bottom.
 
-A plain RNN has one block: the hidden state itself."""
+A plain RNN has a single block, for the hidden state itself."""
 
 
 def gate_size(mode: str, hidden_size: int) -> int:
@@ -63,7 +63,7 @@ def gate_size(mode: str, hidden_size: int) -> int:
     Raises
     ------
     ValueError
-        If `mode` is none of the four.
+        If `mode` is not one of the four.
 
     Notes
     -----
@@ -86,7 +86,7 @@ def real_hidden_size(hidden_size: int, proj_size: int = 0) -> int:
     hidden_size : int
         Features of one gate, and of the cell state.
     proj_size : int, default 0
-        Features after the projection of an LSTM; 0 is no projection.
+        Features after the projection of an LSTM; 0 means no projection.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def layer_input_size(
     Returns
     -------
     int
-        `input_size` for layer 0; for the others the features that the layer below puts out,
+        `input_size` for layer 0; for every other layer the output features of the layer below,
         ``D * H_out``.
 
     Notes
@@ -191,7 +191,7 @@ _NAME = re.compile(r"(.+)_l(0|[1-9][0-9]*)(_reverse)?", re.DOTALL)
 
 
 def parse_parameter_name(name: str) -> tuple[str, int, int]:
-    """Take a name apart again: the inverse of `parameter_name`.
+    """Split a parameter name into its parts: the inverse of `parameter_name`.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def parse_parameter_name(name: str) -> tuple[str, int, int]:
     Returns
     -------
     kind : str
-        What comes before the place, such as ``"weight_hh"``.
+        The part before the suffix, such as ``"weight_hh"``.
     layer : int
         Which layer, from 0.
     direction : int
@@ -210,7 +210,7 @@ def parse_parameter_name(name: str) -> tuple[str, int, int]:
     Raises
     ------
     ValueError
-        If `name` does not end in a place.
+        If `name` does not end in a suffix such as ``_l0`` or ``_l0_reverse``.
 
     Examples
     --------
@@ -248,7 +248,7 @@ def parameter_shapes(
     bidirectional : bool, default False
         Whether each layer has a second set of parameters, for the reverse direction.
     proj_size : int, default 0
-        Features after the projection (LSTM only); 0 is no projection.
+        Features after the projection (LSTM only); 0 means no projection.
 
     Returns
     -------
@@ -258,7 +258,7 @@ def parameter_shapes(
     Raises
     ------
     TypeError, ValueError
-        For what ``torch.nn`` refuses, see `check_arguments`.
+        For arguments that ``torch.nn`` refuses; see `check_arguments`.
 
     Notes
     -----
@@ -303,12 +303,12 @@ def parameter_shapes(
 
 
 def uniform_bound(hidden_size: int) -> float:
-    """Give the bound of the initial distribution, ``1 / sqrt(hidden_size)``.
+    """Return the bound of the initial distribution, ``1 / sqrt(hidden_size)``.
 
     Parameters
     ----------
     hidden_size : int
-        Features of one gate; neither ``input_size`` nor ``proj_size`` has a part in it.
+        Features of one gate. Neither ``input_size`` nor ``proj_size`` affects the bound.
 
     Returns
     -------
@@ -318,11 +318,11 @@ def uniform_bound(hidden_size: int) -> float:
     Raises
     ------
     TypeError, ValueError
-        If `hidden_size` is no integer, or not greater than zero.
+        If `hidden_size` is not an integer, or not greater than zero.
 
     Notes
     -----
-    Source: ``torch.nn.RNNBase.reset_parameters``, where it bears the name ``stdv``.
+    Source: ``torch.nn.RNNBase.reset_parameters``, where the bound is called ``stdv``.
 
     Examples
     --------
@@ -358,7 +358,7 @@ def parameter_count(
     Raises
     ------
     TypeError, ValueError
-        For what ``torch.nn`` refuses, see `check_arguments`.
+        For arguments that ``torch.nn`` refuses; see `check_arguments`.
 
     Examples
     --------
@@ -372,7 +372,7 @@ def parameter_count(
 
 
 def input_shape(L: int, N: int | None, input_size: int, batch_first: bool = False) -> Shape:
-    """Give the shape of a module's input.
+    """Return the shape of a module's input.
 
     Parameters
     ----------
@@ -388,7 +388,7 @@ def input_shape(L: int, N: int | None, input_size: int, batch_first: bool = Fals
     Returns
     -------
     tuple of int
-        ``(L, N, H_in)``, with `batch_first` ``(N, L, H_in)``, unbatched ``(L, H_in)``.
+        ``(L, N, H_in)``; ``(N, L, H_in)`` with `batch_first`; ``(L, H_in)`` unbatched.
 
     Examples
     --------
@@ -408,7 +408,7 @@ def output_shape(
     proj_size: int = 0,
     batch_first: bool = False,
 ) -> Shape:
-    """Give the shape of ``output``, the hidden states of the last layer at all time steps.
+    """Return the shape of ``output``, the hidden states of the last layer at all time steps.
 
     Parameters
     ----------
@@ -420,8 +420,8 @@ def output_shape(
     Returns
     -------
     tuple of int
-        ``(L, N, D * H_out)``, with `batch_first` ``(N, L, D * H_out)``, unbatched
-        ``(L, D * H_out)``.
+        ``(L, N, D * H_out)``; ``(N, L, D * H_out)`` with `batch_first`; ``(L, D * H_out)``
+        unbatched.
 
     Examples
     --------
@@ -439,7 +439,7 @@ def hidden_state_shape(
     bidirectional: bool = False,
     proj_size: int = 0,
 ) -> Shape:
-    """Give the shape of ``h_0`` and ``h_n``. ``batch_first`` does not touch it.
+    """Return the shape of ``h_0`` and ``h_n``. ``batch_first`` does not change it.
 
     Parameters
     ----------
@@ -449,7 +449,7 @@ def hidden_state_shape(
     Returns
     -------
     tuple of int
-        ``(D * num_layers, N, H_out)``, unbatched ``(D * num_layers, H_out)``.
+        ``(D * num_layers, N, H_out)``; ``(D * num_layers, H_out)`` unbatched.
 
     Examples
     --------
@@ -464,7 +464,7 @@ def hidden_state_shape(
 def cell_state_shape(
     N: int | None, hidden_size: int, num_layers: int = 1, bidirectional: bool = False
 ) -> Shape:
-    """Give the shape of ``c_0`` and ``c_n`` of an LSTM: a projection does not narrow it.
+    """Return the shape of ``c_0`` and ``c_n`` of an LSTM. A projection does not change it.
 
     Parameters
     ----------
@@ -474,7 +474,7 @@ def cell_state_shape(
     Returns
     -------
     tuple of int
-        ``(D * num_layers, N, hidden_size)``, unbatched ``(D * num_layers, hidden_size)``.
+        ``(D * num_layers, N, hidden_size)``; ``(D * num_layers, hidden_size)`` unbatched.
 
     Examples
     --------
@@ -505,11 +505,11 @@ def check_arguments(
     input_size, hidden_size, num_layers : object
         Should be integers greater than zero.
     bias, batch_first, bidirectional : object
-        Should be booleans; `bidirectional` may be anything that is true or false.
+        Should be booleans; `bidirectional` may be any object with a truth value.
     dropout : object
         Should be a number from 0 to 1.
     proj_size : object
-        Should be an integer from 0 to ``hidden_size - 1``, and 0 for all modes but LSTM.
+        Should be an integer from 0 to ``hidden_size - 1``, and 0 for every mode except LSTM.
 
     Raises
     ------
@@ -518,9 +518,9 @@ def check_arguments(
 
     Notes
     -----
-    The types of the exceptions are PyTorch's. The messages also name the value that came.
-    `torch.nn.RNN` lets ``proj_size`` pass as its ninth positional argument and then fails in
-    ``forward``; here that is an error at once.
+    The exception types are PyTorch's. The messages also show the value that was passed.
+    `torch.nn.RNN` accepts ``proj_size`` as its ninth positional argument and fails only in
+    ``forward``; here the constructor raises the error.
 
     Examples
     --------
@@ -529,7 +529,7 @@ def check_arguments(
     ...
     ValueError: hidden_size must be greater than zero, got 0
     """
-    # In PyTorch's order, so that of two mistakes the same one is reported.
+    # In PyTorch's order, so that of two mistakes both report the same one.
     probability = f"dropout should be a number in range [0, 1], a probability, got {dropout!r}"
     try:
         number = float(dropout)  # type: ignore[arg-type] # the exception is the check
@@ -542,14 +542,14 @@ def check_arguments(
             raise TypeError(f"{name} should be of type bool, got {_typed(flag)}")
     try:
         bool(bidirectional)
-    except (ValueError, RuntimeError) as error:  # of an array, NumPy's or torch's
+    except (ValueError, RuntimeError) as error:  # from an array, NumPy's or torch's
         raise type(error)(f"bidirectional should be a bool, got {bidirectional!r}") from None
     for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
         if not isinstance(size, int):
             raise TypeError(f"{name} should be of type int, got {_typed(size)}")
         if size <= 0:
             raise ValueError(f"{name} must be greater than zero, got {size}")
-        # PyTorch takes True as 1, and refuses it only as a size by itself: 3 * True is an int.
+        # PyTorch takes True as 1 and refuses it only as a size by itself: 3 * True is an int.
         if size is True and name == "hidden_size" and mode in ("RNN_TANH", "RNN_RELU"):
             raise TypeError(f"{name} should be of type int, got {_typed(size)}")
     if _number("num_layers", num_layers) <= 0:
@@ -586,7 +586,7 @@ def _number(name: str, value: object) -> Any:
 def as_integer(name: str, value: object) -> int:
     try:
         return operator.index(value)  # type: ignore[arg-type] # the exception is the check
-    except (TypeError, RuntimeError) as error:  # of a tensor without numbers, torch's
+    except (TypeError, RuntimeError) as error:  # torch's, from a tensor without values
         raise type(error)(f"{name} should be an integer, got {_typed(value)}") from None
 
 
