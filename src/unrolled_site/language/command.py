@@ -40,18 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        What follows ``python -m unrolled_site.language``; those of the process if left out.
+        The arguments after ``python -m unrolled_site.language``; those of the process if left out.
 
     Returns
     -------
     int
-        0, 1 for an error, which is printed, 130 if it was interrupted, or 141 if nobody reads its
-        output any more, as ``head`` does.
+        0 for success; 1 for an error, which is printed; 130 if interrupted; or 141 if its output is
+        no longer read, for example after ``| head``.
 
     Raises
     ------
     SystemExit
-        If an argument cannot be read, or to show the help.
+        If an argument is invalid, or after showing the help.
 
     Examples
     --------
