@@ -277,7 +277,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _loaded(data: bytes) -> object:
-    """Unpack tensors, numbers and texts, and nothing else."""
+    """Load tensors, numbers and texts, and nothing else."""
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         size = sum(member.file_size for member in file.infolist())
     if size > len(data):  # torch.save does not compress; others do, by a thousand to one
@@ -291,7 +291,7 @@ def _loaded(data: bytes) -> object:
 
 
 def _understood(contents: object) -> Checkpoint:
-    """Check all that a checkpoint holds."""
+    """Check everything that a checkpoint holds."""
     there = _names("contents", contents, Checkpoint._fields)
     settings = Settings(
         **_names("settings", there["settings"], [field.name for field in fields(Settings)])
@@ -354,7 +354,7 @@ def _adam(
 
 
 def _names(what: str, found: object, expected: Any) -> dict[Any, Any]:
-    """Give a dict that has just these keys."""
+    """Return a dict, checked to have exactly these keys."""
     if not isinstance(found, dict):
         raise ValueError(f"{what} should be a dict, got {type(found).__name__}")
     if list(map(repr, found)) != list(map(repr, expected)):  # True is no 1
@@ -365,7 +365,7 @@ def _names(what: str, found: object, expected: Any) -> dict[Any, Any]:
 
 
 def _equal(what: str, found: object, expected: object) -> None:
-    """Refuse another value."""
+    """Refuse any other value."""
     if found != expected:
         raise ValueError(f"{what} should be {reprlib.repr(expected)}, got {reprlib.repr(found)}")
 
@@ -373,7 +373,7 @@ def _equal(what: str, found: object, expected: object) -> None:
 def _tensor(
     what: str, found: object, shape: tuple[int, ...], dtype: torch.dtype | None = None
 ) -> None:
-    """Refuse what is no tensor of that shape, or not finite."""
+    """Refuse what is not a tensor of that shape, or is not finite."""
     dtype = dtype or torch.get_default_dtype()
     if not isinstance(found, Tensor):
         raise ValueError(f"{what} should be a tensor, got {type(found).__name__}")
