@@ -47,13 +47,18 @@ _EXPLAINED: dict[Section, tuple[str, ...]] = {
         "weight_hh reshaped",
         "weight_ih reshaped",
     ),
-    Section("deeper/claims", "claim-s3"): ("one state for all time steps",),
-    Section("deeper/claims", "claim-s5"): ("weight_hh not transposed",),
-    Section("deeper/claims", "claim-s6"): (
+    Section("walkthrough/matrix_multiplication", "matrix-broadcast"): (
+        "one state for all time steps",
+    ),
+    Section("walkthrough/matrix_multiplication", "matrix-transpose"): (
+        "weight_hh not transposed",
+        "weight_ih not transposed",
+    ),
+    Section("walkthrough/matrix_multiplication", "matrix-loop"): (
         "every step from zeros",
         "state stored before the step",
     ),
-    Section("deeper/claims", "claim-s7"): (
+    Section("walkthrough/one_step", "one-step-biases"): (
         "bias_ih missing",
         "bias_hh missing",
         "both biases missing",
@@ -63,7 +68,6 @@ _EXPLAINED: dict[Section, tuple[str, ...]] = {
         "bias_ih in place of bias_hh",
         "bias_hh in place of bias_ih",
     ),
-    Section("deeper/claims", "claim-s13"): ("weight_ih not transposed",),
     Section("module/lstm", "lstm"): ("h not carried", "c not carried"),
     Section("module/lstm", "lstm-formulas"): (
         *_orders("LSTM"),

@@ -159,7 +159,9 @@ class _Drawing:
     def legend(self, width: float, y: float) -> tuple[list[str], float]:
         """Say what the bars mean, those that there are."""
         kinds = {
-            (value < 1, name in self.bounds) for name, row in self.rows.items() for value in row
+            (_faster(value, span), name in self.bounds)
+            for name, row in self.rows.items()
+            for value, span in zip(row, self.spans.get(name, [None] * len(row)), strict=True)
         }
         words = []
         if (True, False) in kinds:
@@ -184,12 +186,17 @@ class _Drawing:
         return parts, y + 8
 
 
+def _faster(value: float, span: list[float] | None) -> bool:
+    """Say whether a bar is that of something faster: all of it, with quartiles."""
+    return (value if span is None else span[1]) < 1
+
+
 def _bar(
     x: float, y: float, value: float, scale: float, span: list[float] | None, bound: bool
 ) -> list[str]:
     """Draw a bar with its number, its quartiles and the mark of the reference."""
     parts = [
-        _rect(x, y, value * scale, value < 1, bound),
+        _rect(x, y, value * scale, _faster(value, span), bound),
         line([(x + scale, y - 4), (x + scale, y + _BAR + 4)]),
     ]
     end = max(1.0, value)
