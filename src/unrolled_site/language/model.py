@@ -105,7 +105,7 @@ def bits_per_character(model: nn.Module, numbers: Tensor, N: int = 1, L: int = 1
         Number of streams, as in `streams`. More streams are faster, but each begins with a state of
         zeros; with one, every character has all the text before it as context.
     L : int, default 1000
-        Time steps per call of the model; it only affects memory.
+        Time steps per call of the model; more need more memory.
 
     Returns
     -------

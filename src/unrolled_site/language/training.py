@@ -26,8 +26,8 @@ _LARGEST = 2**28  # numbers, 1 GiB of float32: anything larger is a typing error
 class Training:
     """A training run: a model, and how far its training has come.
 
-    Random numbers come from a separate generator, so that others who draw some, such as `sample`,
-    do not affect the run, and PyTorch's global generator does not change.
+    Random numbers come from a separate generator. Other code that draws some, such as `sample`,
+    does not affect the run, and the run does not change PyTorch's global generator.
 
     Parameters
     ----------
