@@ -288,7 +288,7 @@ def trace(
         with observer:
             result = ours(input, states)
         observer.finish(*_results(result))
-        torch.set_rng_state(before)  # so that the module itself draws the same numbers, for weights too
+        torch.set_rng_state(before)  # so that the module draws the same numbers, weights too
         pairs = zip(_results(result), _results(module(input, hx)), strict=True)
         difference = max(_difference(a, b) for a, b in pairs)
     return Trace(str(module), tuple(observer.records), difference)
@@ -317,7 +317,7 @@ def _with_parameters_of(module: Any) -> Recurrent:
     arguments: dict[str, Any] = {
         "bias": module.bias,
         "batch_first": module.batch_first,
-        "dropout": module.dropout if module.num_layers > 1 else 0.0,  # its warning would be pointless here
+        "dropout": module.dropout if module.num_layers > 1 else 0.0,  # or it would warn
         "bidirectional": module.bidirectional,
         "device": "meta",
     }
@@ -338,7 +338,7 @@ def _with_parameters_of(module: Any) -> Recurrent:
             )
         if parameter.is_meta:
             raise RuntimeError(f"{name} should have numbers, got one on the meta device")
-        # Whether it requires a gradient decides which product PyTorch takes, and so the bits.
+        # requires_grad decides which product PyTorch takes, and so how it is rounded.
         setattr(ours, name, nn.Parameter(parameter.detach(), parameter.requires_grad))
     return ours.train(module.training)
 

@@ -135,7 +135,7 @@ def merge_biases(
 def project_once(
     x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rung 2: project the whole input sequence before the loop, since it does not depend on it.
+    """Rung 2: project the whole input before the loop, since no projection depends on a state.
 
     For the parameters, results and the source of the formula, see `textbook`. Of all the changes,
     this is the only one that `torch.nn.RNN` makes too.
@@ -685,7 +685,7 @@ def suits_numpy(inputs: Tensor, weight_hh: Tensor, order: Order) -> bool:
 
 
 def check_finite(*arrays: NDArray[Any]) -> None:
-    """Refuse infinity and NaN, since sums in a different order may give others than PyTorch's.
+    """Refuse infinity and NaN: with sums in a different order they may differ from PyTorch's.
 
     Parameters
     ----------

@@ -250,7 +250,7 @@ def run_network(
     layers : sequence of num_layers sequences of D Weights
         Parameters by layer and direction.
     dropout : float, default 0.0
-        Probability of zeroing an element of a layer's output; the last layer is excepted. The other
+        Probability of zeroing an element in the output of every layer except the last. The other
         elements are divided by ``1 - dropout``.
     sizes : sequence of int, optional
         ``batch_sizes`` of packed `inputs`: how many sequences reach each time step.

@@ -354,8 +354,8 @@ class RNN(Recurrent):
         Whether input and output are ``(N, L, ...)`` instead of ``(L, N, ...)``. This does not
         affect the hidden states.
     dropout : float, default 0.0
-        Probability of zeroing an element of a layer's output during training; the last layer is
-        excepted.
+        Probability of zeroing an element, during training, in the output of every layer except the
+        last.
     bidirectional : bool, default False
         Whether each layer also runs from the last time step to the first.
     device : torch.device, optional

@@ -1,12 +1,13 @@
 """Initial values other than PyTorch's, gate by gate, written into a module in place.
 
 ``weight_ih`` and ``weight_hh`` of a GRU or an LSTM are stacks: one block of ``hidden_size`` rows
-for each gate. `torch.nn.init` takes a stack for one matrix with many rows. The functions here cut
-it first and then call `torch.nn.init`, for all layers and directions; their names end in an
-underscore, as there. PyTorch's own draw is in `unrolled.init`.
+for each gate. `torch.nn.init` treats such a stack as one tall matrix. The functions here split it
+into blocks first and then call `torch.nn.init`, for all layers and directions. Their names end in
+an underscore, as in `torch.nn.init`. For PyTorch's own initial values see `unrolled.init`.
 
-Everything is looked at before anything is written. For a module of bfloat16 or half, numbers are
-drawn in float32 and rounded: the QR decomposition of `orthogonal_` has no form for such numbers.
+All checks are made before anything is written. For a module in bfloat16 or half precision, numbers
+are drawn in float32 and rounded, because the QR decomposition in `orthogonal_` does not support
+reduced precision.
 """
 
 import math
@@ -39,7 +40,7 @@ __all__ = [
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 _KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-_KEEPS = {"LSTM": "f", "GRU": "z"}  # the gate that is 1 where the old state stays
+_KEEPS = {"LSTM": "f", "GRU": "z"}  # the gate that keeps the old state where it is 1
 
 
 class Block(NamedTuple):
@@ -52,7 +53,7 @@ class Block(NamedTuple):
     gate : str
         The gate, as in `unrolled.shapes.GATES`; ``"h"`` in a plain RNN.
     values : Tensor, shape (hidden_size, ...)
-        A view without gradients: what is written into it is in the parameter.
+        A view without gradients: writing to it writes to the parameter.
 
     Examples
     --------
@@ -66,34 +67,34 @@ class Block(NamedTuple):
 
 
 def gate_blocks(module: nn.Module, kind: str) -> list[Block]:
-    """Cut the parameters of one kind into the blocks of the gates.
+    """Split the parameters of one kind into the blocks of the gates.
 
     Parameters
     ----------
     module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM or one of their cells
-        One of PyTorch's or ours.
+        From `torch.nn` or from `unrolled`.
     kind : {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
         Which parameters.
 
     Returns
     -------
     list of Block
-        Layer by layer, in each layer forward then reverse, in each parameter from top to bottom;
-        empty for the biases of a module without.
+        Layer by layer; within a layer, forward before reverse; within a parameter, from top to
+        bottom. Empty for the biases of a module that has none.
 
     Raises
     ------
     TypeError
         If `module` is not recurrent.
     ValueError
-        If `kind` is none of the four, or what is written into a parameter would be lost or end up
-        elsewhere: it is not there because something computes it, such as weight normalisation; it
-        is on the meta device, an inference tensor, or expanded; it has another shape than the
-        module's sizes say, or no floating-point numbers.
+        If `kind` is not one of the four, or if values written to a parameter would be lost or end
+        up elsewhere: because the parameter is computed, for example by weight normalisation; is on
+        the meta device, an inference tensor or expanded; has a shape that does not match the
+        module's sizes; or is not floating-point.
 
     Notes
     -----
-    Source of the order: `unrolled.shapes.GATES`.
+    The order is that of `unrolled.shapes.GATES`.
 
     Examples
     --------
@@ -125,35 +126,35 @@ def gate_blocks(module: nn.Module, kind: str) -> list[Block]:
 def orthogonal_(
     module: ModuleT, gain: float = 1.0, generator: torch.Generator | None = None
 ) -> ModuleT:
-    """Fill each gate's block of ``weight_hh`` with an orthogonal matrix of its own.
+    """Fill each gate's block of ``weight_hh`` with a separate orthogonal matrix.
 
     Parameters
     ----------
     module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM or one of their cells
-        One of PyTorch's or ours.
+        From `torch.nn` or from `unrolled`.
     gain : float, default 1.0
-        All singular values of each block, at least 0.
+        The value of all singular values of each block, at least 0.
     generator : torch.Generator, optional
-        Where the random numbers come from; PyTorch's global generator if left out.
+        Source of the random numbers; PyTorch's global generator if left out.
 
     Returns
     -------
     torch.nn.Module
-        The module.
+        The same module.
 
     Raises
     ------
     TypeError, ValueError
-        As `gate_blocks`; also if `gain` is no number or `generator` none (``TypeError``), or if
-        `gain` is negative, NaN or larger than the dtype can hold (``ValueError``). Nothing is
-        changed then.
+        As in `gate_blocks`. Also if `gain` is not a number or `generator` is not a generator
+        (``TypeError``), or if `gain` is negative, NaN or too large for the dtype (``ValueError``).
+        The module is then unchanged.
 
     Notes
     -----
-    With a projection a block is taller than wide, ``(hidden_size, proj_size)``; its columns are
-    then orthogonal, so that it still changes no length. ``weight_hr`` is left alone. Source:
-    A. M. Saxe, J. L. McClelland, S. Ganguli (2014), "Exact solutions to the nonlinear dynamics of
-    learning in deep linear neural networks".
+    With a projection a block is taller than it is wide, ``(hidden_size, proj_size)``. Its columns
+    are then orthogonal, so with a `gain` of 1 the product with it still preserves norms.
+    ``weight_hr`` is not changed. Source: A. M. Saxe, J. L. McClelland, S. Ganguli (2014), "Exact
+    solutions to the nonlinear dynamics of learning in deep linear neural networks".
 
     Examples
     --------
@@ -168,28 +169,28 @@ def orthogonal_(
 def xavier_uniform_(
     module: ModuleT, gain: float = 1.0, generator: torch.Generator | None = None
 ) -> ModuleT:
-    """Fill each gate's block of ``weight_ih`` from Xavier's uniform distribution.
+    """Fill each gate's block of ``weight_ih`` by Xavier's uniform initialisation.
 
     Parameters
     ----------
     module : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM or one of their cells
-        One of PyTorch's or ours.
+        From `torch.nn` or from `unrolled`.
     gain : float, default 1.0
-        A factor of the bound, at least 0, such as `torch.nn.init.calculate_gain` gives.
+        A factor in the bound, at least 0, for example from `torch.nn.init.calculate_gain`.
     generator : torch.Generator, optional
-        Where the random numbers come from; PyTorch's global generator if left out.
+        Source of the random numbers; PyTorch's global generator if left out.
 
     Returns
     -------
     torch.nn.Module
-        The module.
+        The same module.
 
     Raises
     ------
     TypeError, ValueError
-        As `gate_blocks`; also if `gain` is no number or `generator` none (``TypeError``), or if
-        `gain` is negative, NaN or larger than the dtype can hold (``ValueError``). Nothing is
-        changed then.
+        As in `gate_blocks`. Also if `gain` is not a number or `generator` is not a generator
+        (``TypeError``), or if `gain` is negative, NaN or too large for the dtype (``ValueError``).
+        The module is then unchanged.
 
     Notes
     -----
@@ -208,32 +209,32 @@ def xavier_uniform_(
 
 
 def forget_bias_(module: ModuleT, value: float = 1.0) -> ModuleT:
-    """Set the bias of the gate that keeps the state: `value` in all, whatever the two parts are.
+    """Set the bias of the gate that keeps the state, so that its two parts add up to `value`.
 
     Parameters
     ----------
     module : torch.nn.LSTM, torch.nn.GRU or one of their cells
-        One of PyTorch's or ours. The gate is ``f`` in an LSTM and ``z`` in a GRU, of which 1 keeps
-        the old state in both.
+        From `torch.nn` or from `unrolled`. The gate is ``f`` in an LSTM and ``z`` in a GRU; both
+        keep the old state where they are 1.
     value : float, default 1.0
-        Goes into ``bias_ih``; the same rows of ``bias_hh``, which are added to them, become 0.
+        Written to ``bias_ih``. The same rows of ``bias_hh``, which are added to it, are set to 0.
 
     Returns
     -------
     torch.nn.Module
-        The module.
+        The same module.
 
     Raises
     ------
     TypeError, ValueError
-        As `gate_blocks`; also if `value` is no number (``TypeError``), if it is NaN or larger than
-        the dtype can hold, if the module is a plain RNN, has no biases, or has one parameter for
-        both (``ValueError``). Nothing is changed then.
+        As in `gate_blocks`. Also if `value` is not a number (``TypeError``), if it is NaN or too
+        large for the dtype, or if the module is a plain RNN, has no biases, or has one parameter
+        for both biases (``ValueError``). The module is then unchanged.
 
     Notes
     -----
     Source: F. A. Gers, J. Schmidhuber, F. Cummins (2000), "Learning to forget: continual prediction
-    with LSTM"; the value 1 is the advice of R. Jozefowicz, W. Zaremba, I. Sutskever (2015), "An
+    with LSTM". The value 1 is recommended by R. Jozefowicz, W. Zaremba, I. Sutskever (2015), "An
     empirical exploration of recurrent network architectures".
 
     Examples
@@ -251,36 +252,38 @@ def forget_bias_(module: ModuleT, value: float = 1.0) -> ModuleT:
 
 
 def chrono_(module: ModuleT, longest: float, generator: torch.Generator | None = None) -> ModuleT:
-    """Spread the biases of the gate that keeps the state, for memories of different lengths.
+    """Vary the biases of the gate that keeps the state, so that units remember for different times.
 
     Parameters
     ----------
     module : torch.nn.LSTM, torch.nn.GRU or one of their cells
-        One of PyTorch's or ours.
+        From `torch.nn` or from `unrolled`.
     longest : float
-        The largest number of time steps that something has to be remembered, at least 2: ``T_max``
-        in the paper.
+        The largest number of time steps for which something has to be remembered, at least 2;
+        ``T_max`` in the paper.
     generator : torch.Generator, optional
-        Where the random numbers come from; PyTorch's global generator if left out.
+        Source of the random numbers; PyTorch's global generator if left out.
 
     Returns
     -------
     torch.nn.Module
-        The module.
+        The same module.
 
     Raises
     ------
     TypeError, ValueError
-        As `gate_blocks`; also if `longest` is no number or `generator` none (``TypeError``), if
-        `longest` is less than 2, NaN or too large to draw, if the module is a plain RNN, has no
-        biases, or has one parameter for both (``ValueError``). Nothing is changed then.
+        As in `gate_blocks`. Also if `longest` is not a number or `generator` is not a generator
+        (``TypeError``), if `longest` is less than 2, NaN or too large to draw, or if the module is
+        a plain RNN, has no biases, or has one parameter for both biases (``ValueError``). The
+        module is then unchanged.
 
     Notes
     -----
-    The bias of ``f``, of ``z`` in a GRU, is ``log(u)`` with ``u`` uniform between 1 and
-    ``longest - 1``, so that the gate is ``1 - 1 / (u + 1)``; the bias of ``i`` in an LSTM is the
-    opposite number. All in all, that is: the parts in ``bias_hh`` become 0. Source: C. Tallec,
-    Y. Ollivier (2018), "Can recurrent neural networks warp time?".
+    The bias of ``f`` in an LSTM, or of ``z`` in a GRU, is ``log(u)`` with ``u`` sampled uniformly
+    between 1 and ``longest - 1``. With this bias alone the gate is ``1 - 1 / (u + 1)``. The bias of
+    ``i`` in an LSTM is ``-log(u)``. These values go to ``bias_ih``, and the same rows of
+    ``bias_hh`` are set to 0. Source: C. Tallec, Y. Ollivier (2018), "Can recurrent neural networks
+    warp time?".
 
     Examples
     --------
@@ -311,26 +314,26 @@ def identity_(module: ModuleT, scale: float = 1.0) -> ModuleT:
     Parameters
     ----------
     module : torch.nn.RNN or torch.nn.RNNCell
-        One of PyTorch's or ours, with ``nonlinearity="relu"``. What is not negative then stays as
-        it is until an input changes it.
+        From `torch.nn` or from `unrolled`, with ``nonlinearity="relu"``. A state that is not
+        negative then stays the same until an input changes it.
     scale : float, default 1.0
-        The diagonal. Below 1, states fade.
+        The value on the diagonal. Below 1, states decay.
 
     Returns
     -------
     torch.nn.Module
-        The module.
+        The same module.
 
     Raises
     ------
     TypeError, ValueError
-        As `gate_blocks`; also if `scale` is no number (``TypeError``), if it is NaN or larger than
-        the dtype can hold, or the module is no plain RNN with relu (``ValueError``). Nothing is
-        changed then.
+        As in `gate_blocks`. Also if `scale` is not a number (``TypeError``), if it is NaN or too
+        large for the dtype, or if the module is not a plain RNN with relu (``ValueError``). The
+        module is then unchanged.
 
     Notes
     -----
-    ``weight_ih`` is left alone. Source: Q. V. Le, N. Jaitly, G. E. Hinton (2015), "A simple way to
+    ``weight_ih`` is not changed. Source: Q. V. Le, N. Jaitly, G. E. Hinton (2015), "A simple way to
     initialize recurrent networks of rectified linear units".
 
     Examples
@@ -356,27 +359,27 @@ def identity_(module: ModuleT, scale: float = 1.0) -> ModuleT:
 
 
 class LearnedState(nn.Module):
-    """An initial state that is learned: one for each layer and direction, for all sequences.
+    """A learned initial state: one for each layer and direction, shared by all sequences.
 
     Parameters
     ----------
     module : torch.nn.RNN, torch.nn.GRU or torch.nn.LSTM
-        One of PyTorch's or ours, whose initial state it is to be. Only its sizes, dtype and device
-        are looked at.
+        The module that the initial state is for, from `torch.nn` or from `unrolled`. Only its
+        sizes, dtype and device are used.
 
     Attributes
     ----------
     h_0 : Parameter, shape (D * num_layers, 1, H_out)
-        Zeros at first, as if there were none.
+        Zeros at first, as if no state were given.
     c_0 : Parameter, shape (D * num_layers, 1, hidden_size), or None
-        Likewise, of an LSTM.
+        Also zeros at first; ``None`` unless the module is an LSTM.
 
     Raises
     ------
     TypeError
         If `module` is none of these.
     ValueError
-        If it has no parameter, which would say dtype and device.
+        If it has no parameters from which to take dtype and device.
 
     Examples
     --------
@@ -405,7 +408,7 @@ class LearnedState(nn.Module):
         self.c_0 = nn.Parameter(c_0) if module.mode == "LSTM" else None
 
     def forward(self, N: int | None) -> Tensor | tuple[Tensor, Tensor]:
-        """Give ``hx`` for a batch.
+        """Return ``hx`` for a batch.
 
         Parameters
         ----------
@@ -423,7 +426,7 @@ class LearnedState(nn.Module):
         TypeError
             If `N` is neither an integer nor None.
         RuntimeError
-            If `N` is negative, as `torch.zeros` does.
+            If `N` is negative, as in `torch.zeros`.
 
         Examples
         --------
@@ -436,14 +439,14 @@ class LearnedState(nn.Module):
         def for_all(state: Tensor) -> Tensor:
             if N is None:
                 return state.squeeze(1)
-            return state.expand(-1, N, -1).contiguous()  # cuDNN takes no expanded state
+            return state.expand(-1, N, -1).contiguous()  # cuDNN does not take an expanded state
 
         h_0 = for_all(self.h_0)
         return h_0 if self.c_0 is None else (h_0, for_all(self.c_0))
 
 
 def _writable(module: nn.Module, name: str) -> Tensor:
-    """Give a parameter of the module without its gradient, if what is written into it stays."""
+    """Return a parameter without its gradient, if values written to it stay."""
     own = module._parameters.get(name)  # named_parameters() leaves out the second of two tied ones
     expected = shapes_of(module)[name]
     if own is None:
@@ -472,7 +475,7 @@ def _check_count(name: str, value: Any) -> None:
 
 
 def _number(name: str, value: Any, dtypes: list[torch.dtype], least: float = -math.inf) -> float:
-    """Refuse what is no number, or one that a dtype cannot hold, be it some times as large."""
+    """Refuse what is not a number, or too large for a dtype, with room for a factor."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} should be a number, got {type(value).__name__}")
     largest = min(torch.finfo(dtype).max for dtype in dtypes) / 4
@@ -483,7 +486,7 @@ def _number(name: str, value: Any, dtypes: list[torch.dtype], least: float = -ma
 
 
 def _drawn(dtype: torch.dtype) -> torch.dtype:
-    """Say in which dtype random numbers are drawn: short ones in float32, and then rounded."""
+    """Return the dtype in which to draw: float32 for reduced precision, rounded afterwards."""
     return torch.float32 if dtype.itemsize < 4 else dtype
 
 
@@ -499,7 +502,7 @@ def _fill(
     gain: float,
     generator: torch.Generator | None,
 ) -> ModuleT:
-    """Draw all blocks of a kind, and then write them."""
+    """Draw all blocks of a kind first, and then write them."""
     blocks = gate_blocks(module, kind)
     number = _number("gain", gain, [block.values.dtype for block in blocks], least=0)
     _check_generator(generator)
@@ -521,7 +524,7 @@ def _keeping_gate(module: nn.Module, function: str) -> str:
 
 
 def _bias_pairs(module: nn.Module, gate: str) -> list[tuple[Tensor, Tensor]]:
-    """Give the parts of one gate's bias in ``bias_ih`` and ``bias_hh``, by layer and direction."""
+    """List the parts of one gate's bias in ``bias_ih`` and ``bias_hh``, by layer and direction."""
     if not module.bias:
         raise ValueError("module should have biases, got one with bias=False")
     bias_ih, bias_hh = (

@@ -1,1 +1,1 @@
-"""The equipment of the pages: figures, tasks, quotations, the example and the language model."""
+"""What the pages use: figures, tasks, quotations, the worked example and the language model."""

@@ -1,4 +1,4 @@
-"""Quote the installed PyTorch: its lines, located by name, and its messages, as it raises them."""
+"""Quote the installed PyTorch: source lines, located by name, and messages, as it raises them."""
 
 import inspect
 import warnings
@@ -19,18 +19,18 @@ __all__ = ["Quotation", "message", "quote"]
 class Quotation:
     """Some consecutive lines of PyTorch's source; notebooks show them highlighted, with a link.
 
-    Lines of Unrolled are shown with their file alone: the API has the rest of it.
+    Lines of Unrolled are shown with their file but no link; see the API reference for the rest.
 
     Attributes
     ----------
     path : str
-        File, relative to the root of PyTorch's repository, or to the folder of our packages.
+        File, relative to the root of PyTorch's repository or to the folder of our packages.
     first_line, last_line : int
         Line numbers in that file.
     text : str
         The lines, without their common indentation.
     language : str
-        What to highlight them as: ``"python"``, or ``"text"`` for lines of a docstring.
+        How to highlight them: ``"python"``, or ``"text"`` for lines of a docstring.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class Quotation:
 
     @property
     def permalink(self) -> str:
-        """Address of these lines in the revision that the installed PyTorch was built from.
+        """Link to these lines in the revision from which the installed PyTorch was built.
 
         Returns
         -------
@@ -56,7 +56,7 @@ class Quotation:
         Raises
         ------
         ValueError
-            If the lines are of Unrolled.
+            If the lines belong to Unrolled.
         """
         if self._is_own:
             raise ValueError(f"a permalink should be of lines of PyTorch, got those of {self.path}")
@@ -70,7 +70,7 @@ class Quotation:
         return self.path.startswith(("unrolled/", "unrolled_site/"))
 
     def __str__(self) -> str:
-        """Show the lines alone."""
+        """Return the lines only."""
         return self.text
 
     def _repr_markdown_(self) -> str:
@@ -99,13 +99,13 @@ def quote(
         A Python function, method or class of the installed torch, of `unrolled` or of
         `unrolled_site`.
     first : str, optional
-        How the first line to quote begins, apart from indentation. The first line of `function`
-        if left out.
+        The beginning of the first line to quote, without indentation. If left out, the first line
+        of `function`.
     last : str, optional
-        How the last line begins: the next such line from `first` on. The last line of
-        `function` if left out.
+        The beginning of the last line to quote, which is the next such line from `first` on. If
+        left out, the last line of `function`.
     language : {"python", "text"}, default "python"
-        What to highlight the lines as.
+        How to highlight the lines.
 
     Returns
     -------
@@ -115,8 +115,8 @@ def quote(
     Raises
     ------
     ValueError
-        If `function` is part of none of them, or no line begins like that: PyTorch has changed, and
-        what a page says about these lines has to be read again.
+        If `function` belongs to none of these packages, or no line begins like that. In the second
+        case PyTorch has changed, and what the page says about these lines needs a review.
 
     Examples
     --------
@@ -146,24 +146,24 @@ def quote(
 
 
 def message(call: Callable[..., object], *arguments: Any, **keywords: Any) -> str:
-    """Print the error or the warning that a call ends with, and return it.
+    """Print the error or warning with which a call ends, and return it.
 
     Parameters
     ----------
     call : callable
-        What to call; a warning ends it too.
+        The function to call; a warning ends the call too.
     *arguments, **keywords
-        What to call it with.
+        Its arguments.
 
     Returns
     -------
     str
-        Type and text, of which four lines at most are printed.
+        Type and text of the error or warning; at most four lines are printed.
 
     Raises
     ------
     ValueError
-        If `call` raises nothing and warns of nothing.
+        If `call` raises no error and gives no warning.
 
     Examples
     --------

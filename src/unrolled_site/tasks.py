@@ -1,8 +1,8 @@
-"""Small tasks for recurrent networks, and the loop that trains on them: seconds on one core.
+"""Small tasks for recurrent networks, and a loop that trains on them in seconds on one core.
 
-All are classifications: a function draws a batch and gives `x`, in one-hot rows where it is made
-of symbols, and `target`, the index of each right answer. Random numbers come from PyTorch's global
-generator, so ``torch.manual_seed`` makes a run repeatable.
+All of them are classification tasks. A function draws a batch and returns `x`, with symbols as
+one-hot rows, and `target`, the index of each right answer. Random numbers come from PyTorch's
+global generator, so ``torch.manual_seed`` makes a run repeatable.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,26 +34,26 @@ __all__ = [
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
 NAMES = ("Oliver", "Luna", "Coco", "Milo")
-"""Names that a pet may have."""
+"""Possible names of the pet."""
 
 _SENTENCES = """
 Alicia likes pets . She adopted a dog called Oliver .
 She always carries a shoulder bag . Going on holiday she cannot take her pet
 """
 STORY = tuple(_SENTENCES.split())
-"""Four sentences, word by word, up to a blank. The word that belongs there is the pet's name."""
+"""Four sentences, word by word, up to a blank that the pet's name should fill."""
 
 STORY_WORDS = (*NAMES, *sorted(set(STORY) - set(NAMES)))
 """The vocabulary of the stories: first the names, then all other words of the story."""
 
 REVIEW_WORDS = ("bad", "good", "not", "the", "film", "was", "very", "and", "I", "say")
-"""The vocabulary of the reviews: first the words that decide, then words that do not."""
+"""The vocabulary of the reviews: first the words that matter, then words that do not."""
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 """How the digits are spelled."""
 
 ALPHABET = "." + "".join(sorted(set("".join(DIGITS))))
-"""The full stop that ends and fills a spelling, and the letters of `DIGITS`."""
+"""The full stop, which ends and pads a spelling, and the letters of `DIGITS`."""
 
 
 def encode(words: Sequence[str], vocabulary: Sequence[str]) -> Tensor:
@@ -64,12 +64,12 @@ def encode(words: Sequence[str], vocabulary: Sequence[str]) -> Tensor:
     words : sequence of str
         L words.
     vocabulary : sequence of str
-        V words; the place of a word in it is the place of the one.
+        V words; a word's position here is the position of the 1 in its row.
 
     Returns
     -------
     Tensor, shape (L, V)
-        Float32.
+        The rows, in float32.
 
     Raises
     ------
@@ -98,12 +98,12 @@ def recall(N: int, gap: int, symbols: int = 4) -> Batch:
     gap : int
         Time steps between the symbol and the question.
     symbols : int, default 4
-        How many symbols there are to recall; as many others fill the gap.
+        How many different symbols there are to recall; the same number of others fill the gap.
 
     Returns
     -------
     x : Tensor, shape (N, gap + 2, 2 * symbols + 1)
-        Features: the symbols to recall, those of the gap, the question.
+        One-hot features: the symbols to recall, those of the gap, the question.
     target : Tensor, shape (N,)
         The first symbol of each sequence.
 
@@ -122,14 +122,14 @@ def recall(N: int, gap: int, symbols: int = 4) -> Batch:
 
 
 def pet_stories(N: int, noise: float = 0.3) -> Batch:
-    """Draw variations of `STORY`: another name for the pet, and other words in other places.
+    """Draw variations of `STORY`, with a random name for the pet and some words replaced.
 
     Parameters
     ----------
     N : int
         Stories.
     noise : float, default 0.3
-        Probability that a word, the name excepted, gives way to one drawn from the vocabulary
+        Probability that a word other than the name is replaced by one drawn from the vocabulary
         without the names.
 
     Returns
@@ -137,7 +137,7 @@ def pet_stories(N: int, noise: float = 0.3) -> Batch:
     x : Tensor, shape (N, len(STORY), len(STORY_WORDS))
         The stories up to the blank.
     target : Tensor, shape (N,)
-        The name that fills the blank, as its place in `NAMES`.
+        The name that fills the blank, as its index in `NAMES`.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def bars(N: int, size: int = 5) -> Batch:
     N : int
         Pictures.
     size : int, default 5
-        Rows, and columns.
+        Number of rows and of columns.
 
     Returns
     -------
@@ -188,14 +188,14 @@ def bars(N: int, size: int = 5) -> Batch:
 
 
 def spelling() -> Batch:
-    """Give the ten digits and how they are spelled. There is nothing to draw.
+    """Return the ten digits and their spellings. Nothing here is random.
 
     Returns
     -------
     x : Tensor, shape (10, 10)
         The digits.
     target : Tensor, shape (10, 5)
-        Their letters, as places in `ALPHABET`, filled up with full stops.
+        Their letters, as indices in `ALPHABET`, padded with full stops.
 
     Examples
     --------
@@ -209,7 +209,7 @@ def spelling() -> Batch:
 
 
 def reviews(N: int, L: int = 8) -> Batch:
-    """Draw reviews: "good" or "bad", in most of them a "not", and words that say nothing.
+    """Draw reviews: "good" or "bad", in most of them a "not", and words that do not matter.
 
     Parameters
     ----------
@@ -223,8 +223,8 @@ def reviews(N: int, L: int = 8) -> Batch:
     x : Tensor, shape (N, L, len(REVIEW_WORDS))
         The reviews.
     target : Tensor, shape (N,)
-        1 for praise, 0 for blame. A "not" turns the verdict if it comes before it, and says
-        nothing if it comes after it. Three reviews in four have one.
+        1 for praise, 0 for criticism. A "not" before the verdict reverses it; after the verdict it
+        has no effect. Three reviews in four have a "not".
 
     Examples
     --------
@@ -235,7 +235,7 @@ def reviews(N: int, L: int = 8) -> Batch:
     _check(N=(N, 1), L=(L, 2))
     good = torch.randint(2, (N,))
     negated = torch.rand(N) < 0.75
-    verdict_at, not_at = torch.rand(N, L).argsort(1)[:, :2].unbind(1)  # two different places
+    verdict_at, not_at = torch.rand(N, L).argsort(1)[:, :2].unbind(1)  # two different positions
     indices = torch.randint(3, len(REVIEW_WORDS), (N, L))
     rows = torch.arange(N)
     indices[rows[negated], not_at[negated]] = REVIEW_WORDS.index("not")
@@ -258,9 +258,9 @@ def reversal(N: int, L: int = 5, symbols: int = 10) -> Batch:
     Returns
     -------
     x : Tensor, shape (N, L, symbols)
-        What to read.
+        The symbols to read.
     target : Tensor, shape (N, L)
-        What to write.
+        The symbols to write.
 
     Examples
     --------
@@ -281,12 +281,12 @@ def addition(N: int, L: int = 8) -> Batch:
     N : int
         Pairs.
     L : int, default 8
-        Bits, at most 62; the highest is 0 in both numbers, so that the sum has room.
+        Bits, at most 62; the highest is 0 in both numbers, so that the sum fits.
 
     Returns
     -------
     x : Tensor, shape (N, L, 2)
-        A bit of either number at each time step.
+        One bit of each number at each time step.
     target : Tensor, shape (N, L)
         The digits of the sum, in base 2.
 
@@ -316,19 +316,19 @@ def train(
 ) -> None:
     """Train a classifier with Adam and print the loss now and then.
 
-    Gradients are clipped to norm 1: those of a recurrent network now and then are far larger than
+    Gradients are clipped to norm 1: in a recurrent network they are occasionally far larger than
     usual, and one such step would undo many others.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Gives logits, ``(..., classes)``.
+        Returns logits, ``(..., classes)``.
     draw : callable
-        ``draw()`` gives a batch: ``x`` and ``target``, of shape ``(...)``.
+        ``draw()`` returns a batch: ``x``, and ``target`` of shape ``(...)``.
     steps : int
-        Updates, each with a batch of its own.
+        Updates, each with a separate batch.
     learning_rate : float, default 1e-2
-        Of Adam.
+        Learning rate of Adam.
     reports : int, default 4
         Lines to print; 0 prints none.
 
@@ -353,12 +353,12 @@ def train(
 
 
 def accuracy(model: nn.Module, x: Tensor, target: Tensor) -> float:
-    """Measure how many answers are right.
+    """Measure the share of right answers.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Gives logits, ``(..., classes)``.
+        Returns logits, ``(..., classes)``.
     x : Tensor
         A batch.
     target : Tensor, shape (...)
@@ -367,7 +367,7 @@ def accuracy(model: nn.Module, x: Tensor, target: Tensor) -> float:
     Returns
     -------
     float
-        The part of the answers in which the largest logit is the right one, 0 to 1.
+        The fraction of answers whose largest logit is the right one, from 0 to 1.
 
     Examples
     --------
@@ -379,7 +379,7 @@ def accuracy(model: nn.Module, x: Tensor, target: Tensor) -> float:
 
 
 def _one_hot(indices: Tensor, count: int) -> Tensor:
-    """Turn indices into rows of float32."""
+    """Turn indices into one-hot rows of float32."""
     return F.one_hot(indices, count).float()
 
 

@@ -1,11 +1,11 @@
-"""Where is my mistake? Compare a hand-written network with PyTorch's, and name what explains it.
+"""Where is my mistake? Compare a hand-written network with PyTorch's, and name what differs.
 
-A *mistake* is a change of a `Recipe`, which describes one forward pass; the default recipe is
-PyTorch's. `diagnose` runs the candidate and the reference, and if they differ, runs the recipe
-with each known mistake, then with other values of each of its choices, everywhere and in single
-layers, directions and gates, then with several. A mistake is named only where the changed recipe
-gives the numbers of the candidate, on inputs with which it was not found as well; if none does, the
-report says where the difference begins.
+A `Recipe` describes one forward pass, by default PyTorch's; a *mistake* is a change to it.
+`diagnose` runs the candidate and the reference. If they differ, it runs the recipe with each known
+mistake, then with other values of each choice, everywhere and in single layers, directions and
+gates, and finally with several changes together. A mistake is named only if the changed recipe
+reproduces the candidate's numbers, also on inputs that were not used in the search. If no mistake
+does, the report says where the difference begins.
 """
 
 from unrolled._diagnose.mistakes import MISTAKES, Mistake

@@ -1,4 +1,4 @@
-"""Trying recipes on what a candidate returned: whether one explains it, and how much of it."""
+"""Compare recipes with a candidate's results: whether one explains them, and how many of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _ENOUGH = 25_000  # layers and directions that are computed before the search gi
 
 @dataclass(frozen=True)
 class Tried:
-    """Mistakes together, and how many of the states that came back they explain."""
+    """Mistakes taken together, and how many of the returned states they explain."""
 
     mistakes: tuple[Mistake, ...]
     recipe: Recipe
@@ -44,7 +44,7 @@ class Attempt:
 
 
 class Trials:
-    """Runs recipes on all cases; what two recipes share is computed once."""
+    """Run recipes on all cases, computing once what two recipes share."""
 
     def __init__(self, network: Network, cases: Sequence[Case], limit: float) -> None:
         self.network, self.cases, self.limit = network, cases, limit
@@ -65,11 +65,11 @@ class Trials:
 
     @property
     def tired(self) -> bool:
-        """Tell whether enough was tried; counted, so that each call gives the same."""
+        """Tell whether enough was tried; it counts work, so every call of `diagnose` agrees."""
         return sum(memory.computed for memory in self.memories) > self.until
 
     def rest(self) -> None:
-        """Begin another kind of search, with as much to try."""
+        """Begin the next kind of search, with a full budget."""
         self.until = sum(memory.computed for memory in self.memories) + _ENOUGH
 
     def off(self, recipe: Recipe, trace: Trace, k: int) -> float:
@@ -78,7 +78,7 @@ class Trials:
     def explains(self, recipe: Recipe, limit: float, mistakes: tuple[Mistake, ...]) -> (
         Attempt | None
     ):  # fmt: skip # the result behind the arguments
-        """Tell whether a recipe gives every number of every case."""
+        """Tell whether a recipe reproduces every number of every case."""
         apart = remaining = 0.0
         for k, case in enumerate(self.cases):
             wanted = self.network.laid_out(recipe, self.trace(recipe, k))
@@ -90,7 +90,7 @@ class Trials:
         return Attempt(mistakes, apart, remaining)
 
     def seen(self, recipe: Recipe, trace: Trace | None = None) -> int:
-        """Count the states that came back and are among those of this recipe, wherever."""
+        """Count the returned states that this recipe computes, in whatever place."""
         count = 0
         for k in self.searched:
             run = trace if trace is not None and not k else self.trace(recipe, k)
@@ -121,7 +121,7 @@ class Trials:
         return Mistake(*_told(taken, self.network), {"taken": (*recipe.taken, *taken)})
 
     def cleared(self, recipe: Recipe) -> frozenset[tuple[int, int]]:
-        """Give the layers and directions whose final states came back, in any place."""
+        """Return the layers and directions whose final states were returned, in any place."""
         network = self.network
         right = set(range(network.D * network.num_layers))
         for k in self.searched:
@@ -155,7 +155,7 @@ class _Table:
         self.samples = [values.reshape(-1, values.shape[-1]) for _, _, values in parts]
 
     def find(self, values: Values, limit: float, own: bool) -> Source | None:
-        """Find a state; with `own`, also among zeros and the initial ones."""
+        """Find a state; with `own`, also among zeros and the initial states."""
         if own and np.abs(values).max() <= limit:
             return "zeros", 0, 0, 0
         for k, (kind, place, states) in enumerate(self.parts):
@@ -184,7 +184,7 @@ class _Table:
 
 
 def _targets(network: Network, results: Results) -> dict[Target, Values]:
-    """Cut results into the states of single sequences, (H_out,)."""
+    """Split results into the states of single sequences, (H_out,)."""
     cut: dict[Target, Values] = {}
     for name, values in results.items():
         if name == "output":
@@ -207,7 +207,7 @@ def _targets(network: Network, results: Results) -> dict[Target, Values]:
 
 
 def _told(taken: list[tuple[Target, Source]], network: Network) -> tuple[str, str]:
-    """Name and describe what is in other places."""
+    """Name and describe the states that are in other places."""
     names = list(dict.fromkeys(target[0] for target, _ in taken))
     by_row: dict[tuple[str, int, int], set[tuple[str, int, int]]] = {}
     mixed = any(target[3] != source[3] and source[0] != "zeros" for target, source in taken)

@@ -1,4 +1,4 @@
-"""The search: one mistake, everywhere and in one place; one number; then several at once."""
+"""The search: one mistake, everywhere or in one place; one number; then several together."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ def with_own_parameters(
     cases: Sequence[Case],
     limit: float,
 ) -> Network:
-    """Give the network with parameters of the candidate, if it has others than the reference."""
+    """Return the network with the candidate's parameters, if these differ from the reference's."""
     best, most = network, -1
     for own in arranged_parameters(candidate, reference, network):
         tried = replace(network, own=own)
@@ -41,7 +41,7 @@ def with_own_parameters(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """Say at a terminal what is tried, since the far kinds take a while; wipe it at the end."""
+    """Show in a terminal what is being tried, since unlikely kinds take a while; erase it after."""
 
     def say(what: str) -> None:
         if sys.stderr.isatty():
@@ -55,7 +55,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 
 def explanations(trials: Trials, allowed: float, worst: float) -> list[Attempt]:
-    """Try what is possible, from the simple to the far: the first kind that explains all wins."""
+    """Try everything, likely kinds of mistakes first; the first kind that explains all wins."""
     with _progress() as say:
         return _explanations(trials, allowed, worst, say)
 
@@ -66,8 +66,8 @@ def _explanations(
     say("diagnose: known mistakes and other changes of the formula")
     network = trials.network
     every = possible_in(network)
-    # Other parameters may be a mistake in the formula that was written into them, so they come
-    # after all that is one with the parameters of the reference.
+    # A mistake in the formula may have been written into different parameters, so these come after
+    # all mistakes that explain the results with the parameters of the reference.
     other = [one for one in every if one.changes.get("parameters") == "candidate"]
     known = [one for one in every if one not in other]
     simple = _distinct([*known, *variations(network)])
@@ -100,7 +100,7 @@ def _explanations(
 
 
 def _distinct(mistakes: Iterable[Mistake]) -> list[Mistake]:
-    """Leave out what makes the same change as one before."""
+    """Leave out mistakes that make the same change as an earlier one."""
     seen: dict[Recipe, Mistake] = {}
     for mistake in mistakes:
         seen.setdefault(mistake.apply(Recipe()), mistake)
@@ -108,7 +108,7 @@ def _distinct(mistakes: Iterable[Mistake]) -> list[Mistake]:
 
 
 def _best(network: Network, found: list[Attempt], allowed: float) -> list[Attempt]:
-    """Keep those that are exact, and those that are known, if any; of two that are one, one."""
+    """Keep the exact ones and the known ones, if any, and one of each group of equals."""
     found = [one for one in found if one.apart <= allowed] or found
     known = [one for one in found if all(mistake in MISTAKES for mistake in one.mistakes)]
     kept: list[Attempt] = []
@@ -127,14 +127,14 @@ def _best(network: Network, found: list[Attempt], allowed: float) -> list[Attemp
 
 
 def _limit(trials: Trials, recipe: Recipe, worst: float) -> float:
-    # With TF32 an operand on the edge between two numbers may fall to either side.
+    # With TF32, an operand halfway between two numbers may be rounded to either.
     return trials.limit if recipe.products == "exact" else min(worst / 10, 0.01)
 
 
 def _singles(
     trials: Trials, mistakes: Sequence[Mistake], worst: float
 ) -> tuple[list[Attempt], list[Tried]]:
-    """Try each by itself; also give those that explain a part."""
+    """Try each mistake by itself; also return those that explain a part of the results."""
     found, parts = [], []
     usual = trials.seen(Recipe())
     for mistake in mistakes:
@@ -154,7 +154,7 @@ def _singles(
 
 
 def _with_arrangement(trials: Trials, tried: Tried) -> Attempt | None:
-    """Look whether all states are there, in other places."""
+    """Check whether all states were returned, but in other places."""
     arranged = trials.arranged(tried.recipe)
     if arranged is None:
         return None
@@ -174,7 +174,7 @@ def _pairs(trials: Trials, mistakes: Sequence[Mistake]) -> list[Attempt]:
 
 
 def _together(one: Mistake, other: Mistake) -> bool:
-    """Tell whether two mistakes can be made at once; TF32 is tried alone."""
+    """Tell whether two mistakes can be made together; TF32 is tried alone."""
     if "products" in {**one.changes, **other.changes}:
         return False
     same = one.changes.keys() & other.changes
@@ -185,7 +185,7 @@ _STEPS, _KEPT = 3, 6
 
 
 def _steps(trials: Trials, parts: list[Tried], simple: Sequence[Mistake]) -> list[Attempt]:
-    """Add one mistake to those that explain a part, as long as it explains more."""
+    """Add one mistake at a time to those that explain a part, as long as more is explained."""
     trials.rest()
     for _ in range(_STEPS):
         parts.sort(key=lambda tried: -tried.seen)

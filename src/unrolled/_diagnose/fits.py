@@ -1,4 +1,4 @@
-"""Numbers that a candidate may have in its formula: found from its results, then checked."""
+"""Numbers in a candidate's formula: estimated from its results, then checked."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ __all__ = ["fits"]
 
 
 class _Fit(NamedTuple):
-    """A field of the recipe that holds a number, as a text or as it is."""
+    """A field of the recipe that holds a number, possibly as text."""
 
     field: str
     text: str  # empty for the number itself
@@ -62,7 +62,7 @@ _ALL = (
 
 
 def fits(trials: Trials, cleared: frozenset[tuple[int, int]]) -> list[Attempt]:
-    """Look for one number, in one place or everywhere, with which everything is explained."""
+    """Look for one number, in one place or everywhere, that explains everything."""
     network = trials.network
     found = []
     for fit in _ALL:
@@ -95,7 +95,7 @@ def _with(fit: _Fit, one: Mistake, number: float) -> Mistake:
 
 
 def _solve(trials: Trials, fit: _Fit, one: Mistake, start: float) -> float | None:
-    """Find the number with which the search case comes out, by the method of Gauss and Newton."""
+    """Find the number that reproduces the search case, by the Gauss-Newton method."""
     measured = np.concatenate([part.ravel() for part in trials.cases[0].measured.values()])
     if not np.isfinite(measured).all():
         return None
@@ -123,7 +123,7 @@ def _solve(trials: Trials, fit: _Fit, one: Mistake, start: float) -> float | Non
 
 
 def _checked(trials: Trials, fit: _Fit, one: Mistake, number: float) -> Attempt | None:
-    """See that it holds in all cases, with few digits if those are enough."""
+    """Check the number in all cases, rounded to few digits if that is enough."""
     for short in (round(number, 6) + 0.0, float(f"{number:.3g}"), number):
         mistake = _with(fit, one, short)
         attempt = trials.explains(mistake.apply(Recipe()), trials.limit, (mistake,))

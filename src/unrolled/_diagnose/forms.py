@@ -1,4 +1,4 @@
-"""The forms in which people write networks: how one is called, and what its result means."""
+"""The forms in which people write networks: how to call one, and what its result means."""
 
 import inspect
 import re
@@ -31,7 +31,7 @@ _BESIDE = {"t", "tm", "n", "in", "last", "old"}  # of h_t, h_tm1, h_n, h_in and 
 def _kind(name: str) -> str:
     """Tell by its name whether an argument is the input, x, a hidden state, h, or a cell state, c.
 
-    ``hidden_size`` and ``c_dropout`` have words that say otherwise, and are nothing of these.
+    ``hidden_size`` and ``c_dropout`` contain words that exclude them; they are none of these.
     """
     words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
     if words - _INPUT - _HIDDEN - _CELL - _BESIDE:
@@ -67,7 +67,7 @@ class Form:
         return function(*positional, **{k: values[what] for what, k in self.arguments if k})
 
     def notes(self) -> Iterator[str]:
-        """Say what is unusual."""
+        """Describe what is unusual about this form."""
         given = [f"{keyword}={what}" if keyword else what for what, keyword in self.arguments]
         if given not in (["x"], ["x", "hx"]):
             yield f"It was called as candidate({', '.join(given)})."
@@ -154,7 +154,7 @@ def arguments_of(
 
 
 def _may_be_state(parameter: inspect.Parameter) -> bool:
-    """Tell whether an argument with a default takes a state, by both; ``c=5`` takes none."""
+    """Tell from name and default whether an argument takes a state; ``c=5`` does not."""
     default = parameter.default
     return (
         _kind(parameter.name) in ("h", "c")
@@ -178,7 +178,7 @@ _NAMES = {
 def read(
     returned: Any, network: Network, form: Form, L: int, notes: list[str]
 ) -> dict[str, Tensor]:
-    """Name what one call of a candidate returned, as tensors, and refuse what does not fit."""
+    """Name the results of one call of a candidate, as tensors, and refuse what does not fit."""
     reader = _Reader(network, form, L, notes)
     parts = reader.parts(returned)
     return {name: reader.fitting(name, part) for name, part in parts.items()}
@@ -212,7 +212,7 @@ class _Reader:
         return TypeError(f"candidate should return {expected}, got {_described(returned)}; {hint}")
 
     def parts(self, returned: Any) -> dict[str, Any]:
-        """Say which part of a result is which."""
+        """Identify the parts of a result."""
         if hasattr(returned, "close") and hasattr(returned, "throw"):
             returned.close()  # a coroutine that nobody awaits would warn
         if _is_array(returned):
@@ -262,7 +262,7 @@ class _Reader:
         return {**output, **states}
 
     def _of_cell(self, returned: Sequence[Any]) -> dict[str, Any]:
-        """Read (h, c), or for one state (h,), also beside an output that is h once more."""
+        """Read (h, c), or (h,) for a single state, also next to an output that repeats h."""
         parts = list(returned)
         count = len(self.states)
         if len(parts) == count and all(map(_is_array, parts)):
@@ -324,7 +324,7 @@ class _Reader:
         return states
 
     def _stacked(self, value: Any) -> Any:
-        """Put the states of several layers and directions together."""
+        """Combine the states of several layers and directions."""
         if self.cell or not isinstance(value, tuple | list) or len(value) != self.rows:
             return value
         if all(_is_array(part) and part.ndim == len(self.step) for part in value):
@@ -357,7 +357,7 @@ class _Reader:
         return _is_array(value) and tuple(value.shape) in [shape, *without]
 
     def fitting(self, name: str, part: Any) -> Tensor:
-        """Check one result, and give a state the first dimension that it lacks."""
+        """Check one result, and add the first dimension to a state that lacks it."""
         tensor, shape = _tensor(name, part), self.shapes[name]
         if not self.cell and name != "output" and self.rows == 1 and tensor.shape == shape[1:]:
             self._note(
@@ -385,7 +385,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _named_parts(returned: Any) -> Mapping[Any, Any]:
-    """Give the parts of what has names; nothing of what has none, or none that we know."""
+    """Return the named parts of a result; nothing if it has no names, or none that we know."""
     if isinstance(returned, Mapping):
         return returned or {"nothing": None}  # refused as a mapping
     parts: dict[str, Any] = {}
@@ -400,7 +400,7 @@ def _named_parts(returned: Any) -> Mapping[Any, Any]:
 
 
 def _tensor(name: str, part: Any) -> Tensor:
-    """Make a result a dense tensor of numbers that can be compared, with its gradient."""
+    """Convert a result to a dense tensor that can be compared, keeping its gradient."""
     if isinstance(part, np.ndarray):
         if part.dtype not in (np.float32, np.float64, np.complex64, np.complex128):
             raise TypeError(
@@ -425,13 +425,13 @@ def _tensor(name: str, part: Any) -> Tensor:
 
 
 def one_line(text: object) -> str:
-    """Put what somebody else wrote on one line that can be read."""
+    """Put foreign text on one readable line."""
     line = " ".join(str(text).split())
     return line if len(line) <= 300 else f"{line[:297]}..."
 
 
 def _described(value: object, depth: int = 0) -> str:
-    """Say what came, in a few words."""
+    """Describe a value in a few words."""
     kind = type(value).__name__
     if isinstance(value, Mapping):
         return one_line(f"{kind} with {', '.join(map(repr, [*value][:6])) or 'nothing'}")

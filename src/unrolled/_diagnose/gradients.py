@@ -25,7 +25,7 @@ def compare_gradients(
     parameters: Parameters | None,
     single: bool,
 ) -> tuple[bool, tuple[str, ...]]:
-    """Say whether the gradients are those of the reference, and which were compared.
+    """Tell whether the gradients equal those of the reference, and which were compared.
 
     What is differentiated is the sum of all results with random weights; in the second case they
     are large, so that what clips a gradient shows.
@@ -87,7 +87,7 @@ def compare_gradients(
 def _leaves(
     run: Run, reference: Reference, values: Mapping[str, Tensor], parameters: Parameters | None
 ) -> tuple[dict[str, list[Tensor]], dict[str, str]]:
-    """Find the tensors of the candidate, and say of what is not compared why."""
+    """Find the tensors of the candidate, and say why any of them are not compared."""
     skipped: dict[str, str] = {}
     leaves: dict[str, list[Tensor]] = {}
     own = dict(run.function.named_parameters()) if isinstance(run.function, nn.Module) else {}
@@ -166,7 +166,7 @@ def _gradients(run: Run, case: Case, size: float, leaves: Leaves) -> dict[str, T
 def _pulled_back(
     parameters: Parameters, values: Mapping[str, Tensor], got: Mapping[str, Tensor | None]
 ) -> dict[str, Tensor | None]:
-    """Turn gradients of the candidate's parameters into those of the reference's."""
+    """Convert gradients of the candidate's parameters to those of the reference's."""
     theirs = {name: tensor.clone().requires_grad_() for name, tensor in values.items()}
     with torch.enable_grad():
         mine = translated(parameters, dict(theirs))

@@ -1,4 +1,4 @@
-"""Giving a module the reference's parameters under the names that the module has for them."""
+"""Give a module the reference's parameters, under the names that the module uses."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -12,7 +12,7 @@ Parameters: TypeAlias = Mapping[str, str] | Callable[[dict[str, Tensor]], Mappin
 
 
 def check_parameters(parameters: object, candidate: object, names: Mapping[str, Any]) -> None:
-    """See that `parameters` says of each parameter of the reference where it belongs."""
+    """Check that `parameters` says where each parameter of the reference belongs."""
     if parameters is None:
         return
     if not isinstance(candidate, nn.Module):
@@ -40,7 +40,7 @@ def check_parameters(parameters: object, candidate: object, names: Mapping[str, 
 
 
 def translated(parameters: Parameters, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give the reference's tensors under the names of the candidate."""
+    """Return the reference's tensors under the names of the candidate."""
     if not callable(parameters):
         return {parameters[name]: tensor for name, tensor in theirs.items()}
     try:
@@ -58,7 +58,7 @@ def translated(parameters: Parameters, theirs: dict[str, Tensor]) -> dict[str, T
 
 
 def fill(module: nn.Module, mine: Mapping[str, Tensor]) -> list[str]:
-    """Copy the tensors into the module; name the parameters that stay as they are."""
+    """Copy the tensors into the module; name the parameters that remain unchanged."""
     there = dict(module.named_parameters())
     for name, tensor in mine.items():
         if name not in there:

@@ -1,4 +1,4 @@
-"""The known mistakes: what each changes in the recipe, and what it needs to be possible."""
+"""The known mistakes: what each changes in the recipe, and when it is possible."""
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
@@ -46,7 +46,7 @@ FACTS: dict[str, Callable[[Network], bool]] = {
     "h_n": lambda network: "h_n" in network.compared or network.cell,
     "own parameters": lambda network: network.own is not None,
 }
-"""What a mistake may need, and how one sees that it is the case."""
+"""The conditions that a mistake may need, and how to test each."""
 
 
 _EVERYWHERE = Place()
@@ -61,18 +61,19 @@ class Mistake:
     name : str
         A few words.
     says : str
-        A sentence or two: what the candidate does, and what PyTorch does.
+        A sentence or two on what the candidate does, and what PyTorch does instead.
     changes : mapping of str to object
         Fields of `Recipe` and their values.
     needs : frozenset of str
-        What must be the case for the mistake to be possible, such as ``"GRU"`` or ``"layers"``.
+        Conditions under which the mistake is possible, such as ``"GRU"`` or ``"layers"``.
     place : Place
-        The layer, direction and gate in which it is made; everywhere if these are None or empty.
+        The layer, direction and gate where the mistake is made; where these are None or empty, it
+        is made everywhere.
 
     Raises
     ------
     ValueError
-        If nobody knows how to see whether something of `needs` is the case.
+        If `needs` contains an unknown condition.
 
     Examples
     --------
@@ -88,7 +89,7 @@ class Mistake:
     place: Place = _EVERYWHERE
 
     def __post_init__(self) -> None:
-        """Refuse a need that is no fact."""
+        """Refuse an unknown condition."""
         unknown = self.needs - FACTS.keys()
         if unknown:
             raise ValueError(
@@ -100,7 +101,7 @@ class Mistake:
         return recipe.changed(self.changes, self.place)
 
     def put(self, place: Place) -> "Mistake":
-        """Give the same mistake in one place only, which its name then says."""
+        """Return the same mistake, limited to one place, which its name then states."""
         named = place._replace(gate="") if self.place.gate else place  # it has the gate in its name
         return replace(self, name=f"{self.name}, {where(named)}", place=place)
 
@@ -122,12 +123,12 @@ def where(place: Place) -> str:
 
 
 def facts_of(network: Network) -> set[str]:
-    """Give what is the case for this reference and candidate."""
+    """Return the conditions that hold for this reference and candidate."""
     return {fact for fact, is_so in FACTS.items() if is_so(network)}
 
 
 def possible_in(network: Network) -> list[Mistake]:
-    """Give the mistakes that are possible for this reference and candidate."""
+    """Return the mistakes that are possible for this reference and candidate."""
     facts = facts_of(network)
     return [mistake for mistake in MISTAKES if mistake.needs <= facts]
 
@@ -144,7 +145,7 @@ _ORDERS = {
 
 
 def _gate_orders(mode: str) -> Iterator[Mistake]:
-    """Give every wrong order of the gates."""
+    """Return every wrong order of the gates."""
     right = GATES[mode]
     for order in permutations(right):
         if order != right:

@@ -1,6 +1,6 @@
-"""Where a difference begins, if nothing explains it: what the candidate does with chosen inputs.
+"""Where a difference begins, if nothing explains it: the candidate's response to chosen inputs.
 
-Each sentence is what was seen with inputs made for it, and holds for those.
+Each sentence states an observation with inputs designed for it, and is true for those inputs.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ Run = Callable[[Probe], Results]
 
 
 def narrowed(trials: Trials, run: Prepared, right: Run, reference: Reference) -> Iterator[str]:
-    """Say what is right, what is wrong, and what the candidate sees of what it is given."""
+    """Say what is right, what is wrong, and which inputs affect the candidate's results."""
     if not all(np.isfinite(v).all() for v in trials.cases[0].measured.values()):
         return
     yield from _first_wrong(trials)
@@ -65,7 +65,7 @@ def _place(trials: Trials, place: int) -> str:
 
 
 def _without(trials: Trials, run: Run, right: Run) -> Iterator[str]:
-    """Say whether it agrees without input, or without a state, or from the biases alone."""
+    """Say whether it agrees without input, without a state, or with the biases alone."""
     x, states = trials.cases[0].probe
     nothing = tuple(0 * state for state in states)
     takes = trials.network.takes_state
@@ -90,7 +90,7 @@ def _without(trials: Trials, run: Run, right: Run) -> Iterator[str]:
 
 
 def _without_biases(trials: Trials, run: Prepared, reference: Reference) -> Iterator[str]:
-    """Say whether it agrees where the reference's biases are zeros for a moment.
+    """Say whether it agrees while the reference's biases are set to zero.
 
     A candidate with copies of them does not see that, and nothing is said of it.
     """
@@ -131,7 +131,7 @@ def _one_step(trials: Trials, run: Run, right: Run) -> Iterator[str]:
 
 
 def _seen(trials: Trials, run: Run, right: Run) -> Iterator[str]:
-    """Change one thing of what is given, and see which time steps of the output change."""
+    """Change one input at a time, and see which time steps of the output change."""
     network = trials.network
     x, states = trials.cases[0].probe
     before, expected = run(Probe(x, states)), right(Probe(x, states))
@@ -181,7 +181,7 @@ def _seen(trials: Trials, run: Run, right: Run) -> Iterator[str]:
 
 
 def _changes(before: Results, after: Results, batch_first: bool) -> dict[str, Any]:
-    """Tell at which time steps the output, and in which rows the states, are not the same."""
+    """Tell at which time steps the output, and in which rows the states, differ."""
     changed: dict[str, Any] = {}
     for name, values in before.items():
         apart = np.abs(after[name] - values) > 1e-7
@@ -249,7 +249,7 @@ def _gates(trials: Trials, run: Run) -> Iterator[str]:
             sums = sums + own.bias_ih + own.bias_hh
         i, f, g, o = np.split(sums, 4, -1)
         i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
-        # A large cell state makes tanh(c) 1: what is left is o.
+        # With a large cell state, tanh(c) is 1 and h is o.
         open_o, other_o = first(1e4), -first(-1e4)
         tolerance = max(1e-5, 100 * trials.limit)
         inside = f"In the first step{' of ' * bool(place)}{place}"

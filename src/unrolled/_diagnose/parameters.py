@@ -1,4 +1,4 @@
-"""Parameters of a candidate under names of its own, and other ones for the same network."""
+"""A candidate's parameters under its names, and different parameters for the same network."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ _TRIED = 48  # arrangements of parameters at most
 
 
 def other_parameters(network: Network) -> Network:
-    """Give the network with other parameters, so that no symmetry of the given ones is left."""
+    """Return the network with other parameters, which have none of the given ones' symmetries."""
     random = np.random.default_rng(0)
 
     def drawn(layers: list[list[Weights[Any]]]) -> list[list[Weights[Any]]]:
@@ -35,7 +35,7 @@ def other_parameters(network: Network) -> Network:
 def arranged_parameters(
     candidate: Callable[..., Any], reference: nn.Module, network: Network
 ) -> Iterator[list[list[Weights[Any]]]]:
-    """Give ways in which the parameters of a candidate may be those of the network.
+    """Return ways in which the candidate's parameters may correspond to the network's.
 
     They are found by shape and in their order: one weight for input and state side by side, one
     for each gate, or transposed, and one bias in place of two.
@@ -108,7 +108,7 @@ def _arrangements(
 
 
 def _pieces(theirs: dict[str, Values], network: Network) -> list[Values]:
-    """Cut and join parameters so that they have the shapes of the network's."""
+    """Split and join parameters so that they have the shapes of the network's."""
     count = len(GATES[network.mode])
     H = network.hidden_size
     wanted = {part.shape for layer in network.layers for own in layer for part in own

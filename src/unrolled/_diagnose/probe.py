@@ -1,4 +1,4 @@
-"""Running the candidate and the reference on the same inputs, and comparing what they return."""
+"""Run the candidate and the reference on the same inputs, and compare their results."""
 
 import copy
 import warnings
@@ -50,7 +50,7 @@ _LONG = 150  # time steps in which the cell state of an LSTM may grow
 
 
 class Probe(NamedTuple):
-    """One input with its initial states, laid out as the candidate gets them, in NumPy."""
+    """One input with its initial states, in NumPy and in the candidate's layout."""
 
     x: Values
     states: tuple[Values, ...]
@@ -78,7 +78,7 @@ class Probe(NamedTuple):
         return self._replace(states=tuple(state * factor for state in self.states))
 
     def nearby(self, distance: float) -> "Probe":
-        """Change every number a little, to see what rounding may grow to."""
+        """Change every number a little, to see how large rounding errors may grow."""
         signs = np.random.default_rng(0)
         x, *states = (
             array * (1 + distance * signs.choice([-1, 1], array.shape))
@@ -87,9 +87,9 @@ class Probe(NamedTuple):
         return Probe(x, tuple(states))
 
     def prolonged(self, network: Network, L: int) -> "Probe":
-        """Repeat one time step, so that a gate that is open stays open, and end with zeros.
+        """Repeat one time step, so that an open gate stays open, and end with zeros.
 
-        What has grown large, beyond what an activation can show, becomes small again at the end.
+        A state that saturates its activation becomes small, and so visible, again at the end.
         """
         time = 1 if network.batch_first else 0
         first = np.take(self.x, [0], time)
@@ -101,9 +101,9 @@ class Probe(NamedTuple):
 
 @dataclass
 class Run:
-    """A way to run the candidate; called with a probe, it names what comes back.
+    """A way to run the candidate; called with a probe, it returns the named results.
 
-    `named` is the same on tensors, with the graph of what gradients need.
+    `named` does the same with tensors, keeping the graph that gradients need.
     """
 
     function: Callable[..., Any]
@@ -194,7 +194,7 @@ def network_of(
     N: int | None,
     seed: int,
 ) -> Network:
-    """Say what is compared, with sizes that differ from each other unless they are given."""
+    """Describe what is compared, with sizes that all differ unless they are given."""
     module = reference if isinstance(reference, nn.RNNBase) else None
     layers = parameters_of(reference)
     D = 1 if module is None else num_directions(module.bidirectional)
@@ -234,7 +234,7 @@ def running(
     seed: int,
     parameters: Parameters | None = None,
 ) -> tuple[Run, Network, torch.dtype, list[str]]:
-    """Find the best way in which the candidate runs: in float64, on tensors, with N not L."""
+    """Find the best way to run the candidate: in float64, on tensors, with N different from L."""
     watch = Watch(reference)
     forms, left = arguments_of(candidate, network)
     first: RuntimeError | None = None  # as its author expects: the first form, in its own dtype
@@ -265,7 +265,7 @@ def running(
 
 
 def _ways(network: Network, forms: Sequence[Arguments]) -> Iterator[tuple[Network, Form, bool]]:
-    """Give the ways to run a candidate, the most natural and the most exact first."""
+    """Yield the ways to run a candidate, the most natural and the most exact first."""
     square = replace(network, N=network.L)
     sizes = [network] if network.cell or network.N == network.L else [network, square]
     single = not network.cell and network.D * network.num_layers == 1
@@ -285,7 +285,7 @@ def _prepared(
     double: bool,
     parameters: Parameters | None,
 ) -> Run:
-    """Make a run of a fresh copy, if the candidate is a module, and of itself otherwise."""
+    """Prepare a run of a copy if the candidate is a module, and of the candidate itself if not."""
     weight = named_weights(reference)[_first(reference)]
     device, notes, function = weight.device, [], candidate
     if isinstance(candidate, nn.Module):
@@ -312,7 +312,7 @@ def _prepared(
 
 
 def reference_in(reference: Reference, dtype: torch.dtype, network: Network) -> Run:
-    """Give a function that runs a copy of the reference on a probe, always with states."""
+    """Return a function that runs a copy of the reference on a probe, always with states."""
     device = named_weights(reference)[_first(reference)].device
     module = plain(reference, network.layers, dtype, device)
 
@@ -339,7 +339,7 @@ def _first(reference: Reference) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A probe, what the candidate makes of it, and what the reference does."""
+    """A probe, with the results of the candidate and of the reference."""
 
     probe: Probe
     measured: Results
@@ -348,7 +348,7 @@ class Case:
 
 
 def gap_between(results: Results, wanted: Results) -> float:
-    """Give the largest difference; infinity where something is not finite, or of another shape."""
+    """Return the largest difference; infinity if values are not finite or shapes differ."""
     return max(_gap_of(results[name], wanted[name]) for name in results)
 
 
@@ -367,19 +367,19 @@ def _apart(values: Values, wanted: Values) -> Values:
 
 
 def off(results: Results, wanted: Results) -> float:
-    """Give the largest difference, relative to numbers larger than 1."""
+    """Return the largest difference, relative to numbers larger than 1."""
     largest = max(float(np.abs(values).max()) for values in wanted.values())
     return gap_between(results, wanted) / max(1.0, largest)
 
 
 def is_single(values: Values) -> bool:
-    """Tell whether every number is one of float32."""
+    """Tell whether every number is exactly representable in float32."""
     with np.errstate(over="ignore"):
         return np.array_equal(values, values.astype(np.float32), equal_nan=True)
 
 
 def rounding_of_single(reference: Reference, network: Network, cases: Sequence[Case]) -> float:
-    """Give a multiple of what the reference itself loses in float32."""
+    """Return a multiple of the rounding error of the reference itself in float32."""
     run = reference_in(reference, torch.float32, network)
     return max(_SINGLE, *(16 * off(case.expected, run(case.probe)) for case in cases))
 
@@ -403,7 +403,7 @@ _SCALES = (10, 100, 1000)
 
 
 def out_of_range(run: Run, reference: Reference, seed: int, single: bool) -> tuple[float, str, str]:
-    """Try larger numbers than the search does, so that what clips them shows.
+    """Try larger numbers than the search does, to reveal clipping.
 
     Gives the difference with the first that are off, 0 if none is; a clue to it; and a note of what
     was tried.
@@ -450,7 +450,7 @@ def out_of_range(run: Run, reference: Reference, seed: int, single: bool) -> tup
 
 
 def _off_by_name(results: Results, wanted: Results) -> float:
-    """Give the largest difference, relative to the numbers of the same result."""
+    """Return the largest difference, relative to the numbers of the same result."""
     return max(off({name: results[name]}, {name: wanted[name]}) for name in wanted)
 
 

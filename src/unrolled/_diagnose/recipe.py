@@ -1,4 +1,4 @@
-"""The independent formulas: one forward pass, as a recipe describes it, with its mistakes."""
+"""An independent implementation: one forward pass as a recipe describes it, mistakes included."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -35,14 +35,14 @@ Target: TypeAlias = tuple[str, int, int, int]
 
 
 class Place(NamedTuple):
-    """Where in a network a change of the recipe holds; what is None or empty is everywhere."""
+    """Where in a network a change of the recipe applies; None or empty means everywhere."""
 
     layer: int | tuple[int, ...] | None = None
     direction: int | None = None
     gate: str = ""  # or several, one letter each
 
     def holds(self, layer: int, direction: int) -> bool:
-        """Tell whether a layer and direction belongs to it."""
+        """Tell whether a layer and direction belong to it."""
         one = self.layer is None or layer in (
             self.layer if isinstance(self.layer, tuple) else (self.layer,)
         )
@@ -51,7 +51,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one forward pass is computed. The defaults are PyTorch's way.
+    """How one forward pass is computed. The defaults are PyTorch's choices.
 
     Attributes
     ----------
@@ -60,114 +60,117 @@ class Recipe:
     weights : {"own", "first layer", "last layer", "forward", "other direction"}
         The layer and direction whose parameters are used.
     weights_of : str
-        In the names of the parameters for which `weights` holds; empty for all.
+        Part of the names of the parameters to which `weights` applies; empty for all parameters.
     weight_ih, weight_hh : {"transposed", "as stored", "reshaped", "blocks reshaped", "none"}
-        What is done to each before the product: transposed; multiplied as it is stored, block by
-        block where there are gates; given the transposed shape without moving a number, as a whole
-        or block by block; or it is left out.
+        What happens to each before the product: it is transposed; it is multiplied as stored, block
+        by block if there are gates; it is reshaped to the transposed shape without moving a number,
+        as a whole or block by block; or it is left out.
     weight_hr : str
-        The projection: ``"transposed"``, done by the transposed weight; by the ``"reshaped"`` one;
-        ``"cut"``, the first features in its place, or ``"cut in the feedback"`` only; of the cell
-        state, ``"late"`` before or ``"before the output gate"`` after its activation.
+        The projection of the hidden state: by the ``"transposed"`` or the ``"reshaped"`` weight;
+        ``"cut"`` to the first features instead, or ``"cut in the feedback"`` only. Or a projection
+        of the cell state, ``"late"`` before its activation or ``"before the output gate"`` after
+        it.
     joined : {"", "h, x", "weights h, x", "weights exchanged"}
-        How the products are put together: the state comes before the input, or `weight_hh` before
-        `weight_ih`, in one product; or each weight meets the factor of the other.
+        How the products are combined: in one product with the state before the input, or with
+        `weight_hh` before `weight_ih`; or with the two weights exchanged.
     bias_ih, bias_hh : float
         How often each is added.
     biases : str
-        What is added to the projected input and to the projected state: to each its own bias; to
-        the first the sum of both, and nothing to the second; the other way round; each the bias of
-        the other; the same bias to both; or both or one after the activation.
+        What is added to the projected input and to the projected state: to each its own bias; the
+        sum of both to the first and nothing to the second, or the reverse; to each the bias of the
+        other; the same bias to both; or one or both biases after the activation.
     gates : str
         The gates from top to bottom, as they are read; empty for the order of `unrolled.shapes`.
     gates_of : str
-        In the names of the parameters for which `gates` and `block` hold; empty for all.
+        Part of the names of the parameters to which `gates` and `block` apply; empty for all
+        parameters.
     block : str
-        The gate whose block of the parameters is read; empty for its own.
+        The gate whose block of the parameters is read instead; empty for its own block.
     chunks : {"side by side", "interleaved", "by batch"}
-        How the sums are cut into gates: into blocks of features; every fourth or third feature; or
-        by giving a shape that begins with the gates.
+        How the sums are split into gates: into blocks of features; every fourth or third feature;
+        or by reshaping, with the gates as the first dimension.
     times_ih, times_hh : str
-        A factor of each weight.
+        A factor applied to each weight.
     scale, scale_x, scale_h : str
-        A factor of the sums, of the projected input or of the projected state.
+        A factor applied to the sums, the projected input or the projected state.
     normalised : {"", "sum", "x", "h"}
         What goes through a layer normalisation: nothing, the sums, the projected input or state.
     added : float
-        What is added to the sums.
+        A number added to the sums.
     peephole : {"", "c", "h", "new c"}
         A state that is added to the sums.
     reads : {"h", "c", "new c", "h before"}
         The state that is multiplied by `weight_hh`.
     activation, gate_activation, cell_activation : str
-        Names of functions: of the new state or the candidate (empty for PyTorch's), of the gates,
-        and between the cell state of an LSTM and its hidden state.
+        Names of the functions applied to the new state or the candidate (empty for PyTorch's), to
+        the gates, and to the cell state of an LSTM on the way to its hidden state.
     value : str
-        What a gate is: empty for its formula, a number, the name of another gate, or ``"1 - f"``.
+        The value of a gate: empty for its formula, a number, the name of a different gate, or
+        ``"1 - f"``.
     cell_state : {"new", "old", "squashed"}
-        Which cell state makes the hidden state of an LSTM: that after the step, that before it, or
-        the activated one, which is then also carried on.
+        The cell state from which an LSTM computes its hidden state: the one after the step, the one
+        before it, or the activated one, which is then also carried on.
     cell : str
         The new cell state of an LSTM.
     hidden : str
         The new hidden state of an LSTM.
     reset : str
         Where the reset gate of a GRU multiplies: ``"after"`` the product with the state,
-        ``"before"`` it, ``"nowhere"``, ``"bias outside"``, ``"both parts"``, ``"input"``,
-        ``"twice"``, or ``"z"``, the update gate in its place.
+        ``"before"`` it, ``"nowhere"``, ``"bias outside"``, ``"both parts"``, ``"input"`` or
+        ``"twice"``; or ``"z"``, with the update gate instead.
     update : str
-        What an update gate of 1 does in a GRU: it ``"keeps"`` the old state, or ``"takes"`` the
-        candidate; or the formula of the new state.
+        What an update gate of 1 does in a GRU: it ``"keeps"`` the old state or ``"takes"`` the
+        candidate. Or a formula for the new state.
     h_after, c_after : str
         A function of the new state before it is carried on.
     mixed : str
-        What is added to a new hidden state, or how much of the old one stays.
+        What is added to a new hidden state, or how much of the old one is kept.
     products : {"exact", "cut to TF32", "rounded to TF32"}
-        How many bits of the operands enter a product.
+        The precision of the operands of a product.
     carried : str
-        Which states go from one step to the next, of ``"hc"``.
+        Which states, among ``"hc"``, are carried from one step to the next.
     restart : {"given", "zeros"}
-        Where a state that is not carried starts each step.
+        The value from which a state that is not carried starts each step.
     delay : int
-        How many steps ago the state is from.
+        How many steps old the state is.
     window : int
-        After how many steps the state starts again, as `restart` says; 0 for never.
+        The number of steps after which the state restarts, as `restart` says; 0 for never.
     recorded : str
-        Which hidden state of a step becomes output: that ``"after"`` it, that ``"before"`` it,
-        ``"c"``, ``"plus input"``, or a function of it.
+        What becomes the output of a step: the hidden state ``"after"`` or ``"before"`` it, ``"c"``,
+        ``"plus input"``, or a function of the hidden state.
     steps : {"all", "not the first", "not the last"}
         Which time steps run; the others leave zeros.
     order : {"forward", "reverse"}
-        In which order a single direction runs through time.
+        The order in which a single direction runs through time.
     fed : str
-        What a layer gets: what is ``"below"``, or what else.
+        The input of a layer: the output of the layer ``"below"``, or something else.
     shift : str
-        How the input of a layer is moved in time.
+        How the input of a layer is shifted in time.
     initial : str
-        Which initial state a layer and direction gets: its own, ``"given"``, or another.
+        Which initial state a layer and direction gets: its own, ``"given"``, or a different one.
     shared : {"", "h", "hc"}
         The states that all layers read and write as one variable, in each time step.
     loop : {"time", "batch"}
-        Over which dimension the loop runs.
+        The dimension over which the loop runs.
     input : {"transposed", "reshaped"}
         How batch and time of the input are exchanged with ``batch_first``.
     output : {"as it is", "transposed", "reshaped", "flipped"}
-        What is done to the output: nothing; batch and time exchanged once too often; exchanged by
-        giving another shape; time reversed.
+        What happens to the output: nothing; batch and time are exchanged once too often; they are
+        exchanged by reshaping; or time is reversed.
     reverse : {"flipped back", "not flipped back", "forward", "only flipped back"}
-        The reverse direction: its states put back into the order of time; left in the order in
+        The reverse direction: its states are put back into time order; they stay in the order in
         which they were computed; it runs like the forward direction; or its states are flipped
         although it ran forward.
     side_by_side : {"forward first", "reverse first", "interleaved", "stacked"}
-        How the directions are put together.
+        How the directions are combined.
     last : str
-        The final states: of each layer and direction, in their order; in reversed order; ordered by
-        direction first; of the reverse direction that of the last time step, not of its last step;
-        or, in an LSTM, ``c_n`` for ``h_n`` and vice versa.
+        The final states: those of each layer and direction, in order; in reversed order; ordered by
+        direction first; for the reverse direction, the state at the last time step instead of after
+        its last step; or, in an LSTM, ``c_n`` for ``h_n`` and vice versa.
     taken : tuple
         For single rows of the results, the state that each holds.
     at : tuple
-        Changes that hold in one place only.
+        Changes that apply in one place only.
 
     Examples
     --------
@@ -232,7 +235,7 @@ class Recipe:
     at: tuple[tuple[Place, tuple[tuple[str, Any], ...]], ...] = ()
 
     def changed(self, changes: Mapping[str, Any], place: Place | None = None) -> "Recipe":
-        """Give a recipe with more changes, everywhere or in one place."""
+        """Return a recipe with further changes, everywhere or in one place."""
         if place is None or place == Place():
             return replace(self, **changes)
         return replace(self, at=(*self.at, (place, tuple(changes.items()))))
@@ -262,13 +265,13 @@ def _gate(local: Recipe, gate: str) -> Recipe:
     return replace(local, **changes, at=())
 
 
-# What concerns the whole network, so that two recipes that differ in it share what layers compute.
+# Choices that concern the whole network: recipes that differ only here share what layers compute.
 _NETWORK = ("shared", "loop", "input", "output", "last", "taken")
 _EVERYWHERE = {field.name: field.default for field in fields(Recipe) if field.name in _NETWORK}
 
 
 class Trace(NamedTuple):
-    """All that one pass computes; lists are by layer, then direction."""
+    """Everything that one pass computes; lists are by layer, then direction."""
 
     h: list[Values]  # (L, N, H_out), in the order of time
     c: list[Values]  # (L, N, hidden_size)
@@ -279,7 +282,7 @@ class Trace(NamedTuple):
 
 
 class Memory(dict[Any, Any]):
-    """What layers computed on one probe, by what they did; it forgets when it is full."""
+    """A cache of what layers computed on one probe, by recipe; it is emptied when it is full."""
 
     computed = 0
 
@@ -292,7 +295,7 @@ class Memory(dict[Any, Any]):
 
 @dataclass(frozen=True)
 class Network:
-    """What a recipe needs to know of the reference, and of the way in which it is compared."""
+    """What a recipe needs to know about the reference, and about how it is compared."""
 
     mode: str
     cell: bool
@@ -319,7 +322,7 @@ class Network:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Give the sizes of h and, in an LSTM, of c."""
+        """Return the sizes of h and, in an LSTM, of c."""
         H_out = int(self.layers[0][0].weight_hh.shape[1])
         return (H_out, self.hidden_size) if self.mode == "LSTM" else (H_out,)
 
@@ -402,7 +405,7 @@ class Network:
         return trace._replace(output=trace.h[-1])
 
     def _weights(self, local: Recipe, layer: int, direction: int) -> Weights[Any]:
-        """Give the parameters that one layer and direction uses."""
+        """Return the parameters that one layer and direction uses."""
         all_of = self.layers if local.parameters == "reference" else self.own
         assert all_of is not None  # see needs
         place = {
@@ -418,7 +421,7 @@ class Network:
         )
 
     def laid_out(self, recipe: Recipe, trace: Trace) -> Results:
-        """Give the results in the form in which the candidate returns them."""
+        """Return the results in the form in which the candidate returns them."""
         output, last, second = trace.output, trace.last, trace.swapped
         if recipe.last == "of the last time step":
             last = [
@@ -611,7 +614,7 @@ def _ways(local: Recipe, mode: str) -> tuple[Recipe, ...]:
 
 
 def _as_read(local: Recipe, mode: str, weights: Weights[Any]) -> Weights[Any]:
-    """Change the parameters so that the right formula does what the candidate does."""
+    """Change the parameters so that the correct formula does what the candidate does."""
     letters, ways = GATES[mode], _ways(local, mode)
     count = len(letters)
     H = len(weights.weight_hh) // count
@@ -750,7 +753,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "divided by the root of H": lambda a: a / np.sqrt(a.shape[-1]),
     "mean over the batch": lambda a: np.broadcast_to(a.mean(-2, keepdims=True), a.shape),
 }
-"""The functions that may replace one of PyTorch's, those with a number aside."""
+"""The functions that may replace one of PyTorch's, except those with a number in their name."""
 
 _WITH_A_NUMBER: dict[str, Callable[[Any, float], Any]] = {
     "clip at ": lambda a, edge: np.clip(a, -edge, edge),
@@ -780,7 +783,7 @@ def _factor(name: str, H: int, inputs: int) -> float:
 
 
 def _parts(a: Values, count: int, how: str = "side by side") -> Values:
-    """Cut the features into equal parts, side by side before, one after the other now."""
+    """Split the features into equal parts along an extra dimension."""
     if how == "interleaved":
         return np.moveaxis(a.reshape(*a.shape[:-1], -1, count), -1, 0)
     if how == "by batch":
@@ -792,7 +795,7 @@ def _parts(a: Values, count: int, how: str = "side by side") -> Values:
 
 
 class _Step:
-    """One step from projected input, as a recipe has it; what does not change is done once."""
+    """One step from projected input, as a recipe describes it; constant parts are computed once."""
 
     def __init__(self, local: Recipe, mode: str, original: Weights[Any]) -> None:
         weights = _as_read(local, mode, original)
@@ -853,7 +856,7 @@ class _Step:
         ]
 
     def _exchanged(self, values: list[Values]) -> list[Values]:
-        """Put constants and other gates in the place of gates that are none of their own."""
+        """Replace gates by constants or by other gates, where the recipe says so."""
         named = dict(zip(self.gates, values, strict=True))
         for gate, way in zip(self.gates, self.ways, strict=True):
             if way.value:
@@ -869,7 +872,7 @@ class _Step:
         return _parts(self.product(h, weight, bias), len(self.gates), self.local.chunks)
 
     def __call__(self, x_projected: Values, state: State) -> tuple[State, Values]:
-        """Take one step; give the new state, and h as it becomes output."""
+        """Take one step; return the new state, and h as it becomes output."""
         local, h = self.local, state[0]
         x_parts = _parts(x_projected, len(self.gates), local.chunks)
         h_parts = self._recurrent(h)
@@ -1020,9 +1023,9 @@ def _direction(
     initial: State,
     weights: Weights[Any],
 ) -> tuple[Values, Values, Values, State]:
-    """Run one layer in one direction; give what becomes output, all states, and the final one.
+    """Run one layer in one direction; return what becomes output, all states, and the final one.
 
-    The states are in the order of time; `reverse` is PyTorch's order, the recipe may say otherwise.
+    The states are in time order; `reverse` is PyTorch's order, which the recipe may override.
     """
     step = _Step(local, mode, weights)
     restart = tuple(map(np.zeros_like, initial)) if local.restart == "zeros" else initial

@@ -1,4 +1,4 @@
-"""The reference: what it computes with, a copy that nobody changes, and a watch on itself."""
+"""The reference: its parameters, a copy that stays unchanged, and a watch for changes to it."""
 
 import warnings
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def check_reference(reference: object, cell: bool) -> None:
 
 
 def named_weights(reference: Reference) -> dict[str, Any]:
-    """Give the parameters in PyTorch's order, also those that something computes."""
+    """Return the parameters in PyTorch's order, including computed ones."""
     several = isinstance(reference, nn.RNNBase)
     there = (True, True, reference.bias, reference.bias, getattr(reference, "proj_size", 0) > 0)
     kinds = [kind for kind, is_there in zip(Weights._fields, there, strict=True) if is_there]
@@ -81,14 +81,14 @@ def parameters_of(reference: Reference) -> list[list[Weights[Any]]]:
 
 
 def tensors_of(layers: list[list[Weights[Any]]]) -> list[Tensor]:
-    """Give copied numbers as tensors of float64, in PyTorch's order."""
+    """Return copied parameters as float64 tensors, in PyTorch's order."""
     parts = [part for groups in layers for group in groups for part in group]
     return [torch.from_numpy(part) for part in parts if part is not None]
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep to ourselves which kernel PyTorch takes for a run that nobody asked for."""
+    """Hide PyTorch's warnings about kernels in runs that the user did not ask for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
@@ -106,7 +106,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def check_computes(reference: Reference, network: Network, x: Tensor, states: list[Tensor]) -> None:
-    """See that the reference gives the numbers of a module of torch.nn with the same parameters.
+    """Check that the reference computes what a torch.nn module with the same parameters does.
 
     It runs itself, so that what computes its parameters has run when they are read.
     """
@@ -144,7 +144,7 @@ def plain(
     dtype: torch.dtype,
     device: torch.device,
 ) -> nn.RNNBase:
-    """Make a module of torch.nn with these parameters, without dropout, hooks and the like.
+    """Build a torch.nn module with these parameters, without dropout, hooks and the like.
 
     It stays in training mode, which changes nothing here, and which cuDNN wants for gradients.
     """
@@ -174,7 +174,7 @@ _SIMPLE = (bool, int, float, str, type(None))
 
 
 class Watch:
-    """A module as it was, to see what a call changes in it, and to put it back."""
+    """A snapshot of a module, to detect what a call changes in it and to undo the change."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -202,7 +202,7 @@ class Watch:
         return dict(own + gradients + computed)
 
     def _facts(self) -> dict[str, Any]:
-        """Collect what is no tensor: flags, sizes, which hooks there are, what is trained."""
+        """Collect what is not a tensor: flags, sizes, hooks, and what is trained."""
         facts: dict[str, Any] = {}
         for prefix, part in self.module.named_modules():
             dot = f"{prefix}{'.' * bool(prefix)}"
@@ -218,7 +218,7 @@ class Watch:
         return facts
 
     def put_back(self) -> list[str]:
-        """Name what has changed, and undo it."""
+        """Name the changes, and undo them."""
         tensors, facts = self._tensors(), self._facts()
         changed = [
             name

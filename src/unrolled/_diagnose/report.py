@@ -1,4 +1,4 @@
-"""What was found, and the text that says so."""
+"""The findings, and the report about them."""
 
 import textwrap
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ _READ_ON = '"Where is my mistake?" in the documentation says where each is expla
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Mistakes that give the numbers of the candidate.
+    """Mistakes that reproduce the numbers of the candidate.
 
     Attributes
     ----------
     mistakes : tuple of Mistake
-        One, or several that are needed together. Beside the known ones of `unrolled.MISTAKES`
-        these are other values of single choices of the recipe, and all may hold in one layer,
-        direction or gate only.
+        One, or several that are needed together. They may be known mistakes from
+        `unrolled.MISTAKES` or other values of single choices of the recipe, and each may be limited
+        to one layer, direction or gate.
     difference : float
-        Largest difference between candidate and reference, on fresh inputs.
+        Largest difference between candidate and reference, on inputs not used in the search.
     remaining : float
         Largest difference between the candidate and the reference with these mistakes, on the
         same inputs.
@@ -51,7 +51,7 @@ class Explanation:
         return " + ".join(mistake.name for mistake in self.mistakes)
 
     def __str__(self) -> str:
-        """Say what it is, and the evidence."""
+        """State the explanation and the evidence for it."""
         lines = [self.name]
         for mistake in self.mistakes:
             lines += textwrap.wrap(mistake.says, 74, initial_indent="  ", subsequent_indent="  ")
@@ -64,40 +64,40 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `diagnose` finds; ``print`` shows it as a report.
+    """The result of `diagnose`; ``print`` shows it as a report.
 
     Attributes
     ----------
     verdict : {"equal", "rounding", "gradients", "explained", "unexplained"}
-        Equal up to the rounding of the dtype; up to that of float32, through which a number of the
-        candidate went; equal in their results and not in their gradients; different, and it is
-        known how; or different in another way.
+        In this order: equal up to rounding in the dtype; equal up to rounding in float32, which the
+        candidate uses somewhere; equal results but different gradients; different, with an
+        explanation; or different without one.
     candidate, reference : str
         What was compared.
     compared : tuple of str
-        The results, such as ``"output"`` and ``"h_n"``.
+        The results that were compared, such as ``"output"`` and ``"h_n"``.
     sizes : dict of str to int
         ``L`` (not for a cell), ``N``, ``H_in`` and ``H_out``.
     dtype : torch.dtype
-        In which the candidate ran.
+        The dtype in which the candidate ran.
     difference : float
-        Largest difference between candidate and reference, on fresh inputs.
+        Largest difference between candidate and reference, on inputs not used in the search.
     allowed : float
-        The difference, relative to the largest number if that is more than 1, up to which two
-        results count as equal.
+        The largest difference at which two results count as equal; it is relative to the largest
+        number if that is more than 1.
     explanations : tuple of Explanation
-        What explains the difference: known mistakes, or else other changes of the recipe; single
-        ones, or else several together, among which TF32 is not.
+        What explains the difference: known mistakes or, failing that, other changes of the recipe;
+        single ones or, failing that, several together. TF32 is never part of several.
     clues : tuple of str
-        Where the results differ, and where they do not; if nothing explains it, also what the
-        candidate does with inputs made to find the place.
+        Where the results differ, and where they do not. If nothing explains the difference, also
+        how the candidate responds to inputs designed to locate it.
     invisible : tuple of str
-        Known mistakes that the comparison could not see, because with these parameters they change
-        nothing.
+        Known mistakes that the comparison could not detect, because they change nothing with these
+        parameters.
     gradients : tuple of str
-        Which gradients are equal, which are not, and which were not compared; empty if none was.
+        Which gradients are equal, which are not, and which were not compared; empty if none were.
     notes : tuple of str
-        What else is worth knowing.
+        Other remarks.
 
     Examples
     --------
@@ -124,12 +124,12 @@ class Diagnosis:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name the explanations.
+        """List the names of the explanations.
 
         Returns
         -------
         tuple of str
-            One name for each.
+            One name for each explanation.
         """
         return tuple(explanation.name for explanation in self.explanations)
 

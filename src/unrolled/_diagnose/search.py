@@ -1,4 +1,4 @@
-"""The comparison: run both on the same inputs, and if they differ, ask what explains it."""
+"""The comparison: run both on the same inputs and, if they differ, search for an explanation."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,7 +47,7 @@ def diagnose(
     parameters: Parameters | None = None,
     gradients: bool = False,
 ) -> Diagnosis:
-    """Say which mistake explains why a network differs from PyTorch's, and where it is made.
+    """Find the mistake that makes a network differ from PyTorch's, and where it is made.
 
     Parameters
     ----------
@@ -55,36 +55,36 @@ def diagnose(
         A function or a module that uses the parameters of `reference`, or copies of them. If
         `reference` is ``torch.nn.RNN``, ``GRU`` or ``LSTM``, one of
 
-        - ``candidate(x, hx) -> (output, h_n)``, as the reference is called; in an LSTM `hx` and
+        - ``candidate(x, hx) -> (output, h_n)``, called like the reference; in an LSTM `hx` and
           `h_n` are tuples ``(h_0, c_0)`` and ``(h_n, c_n)``;
         - ``candidate(x, hx) -> output``;
-        - ``candidate(x)`` with either result, which starts from zeros. A function that can be
-          called with two arguments is called with two, unless the second has a default and no name
-          of a state.
+        - ``candidate(x)`` with either result, starting from zeros. A function that accepts two
+          arguments is called with two, unless the second has a default and is not named like a
+          state.
 
-        `x` has the layout of the reference, ``(L, N, H_in)`` or with ``batch_first``
-        ``(N, L, H_in)``. If `reference` is a cell, or with `cell`,
+        `x` has the layout of the reference: ``(L, N, H_in)``, or ``(N, L, H_in)`` with
+        ``batch_first``. If `reference` is a cell or `cell` is true, the form is
         ``candidate(x_t, state) -> state``, where `x_t` is ``(N, H_in)`` and a state ``(N, H_out)``,
-        in an LSTM a tuple of two. Other usual forms are understood too, see the notes.
+        in an LSTM a tuple of two. Other common forms are understood too; see the notes.
     reference : torch.nn.RNNBase or torch.nn.RNNCellBase
         What the candidate should equal: a module or a cell of ``torch.nn`` or of `unrolled`, with
-        any layers and directions, of float32 or float64. It is copied, and evaluated without
-        dropout.
+        any number of layers and directions, in float32 or float64. It is copied, and evaluated
+        without dropout.
     cell : bool, default False
-        Whether the candidate is a cell although the reference is a module; this has one layer and
-        one direction then.
+        Whether the candidate is a cell although the reference is a module. The module must then
+        have one layer and one direction.
     L, N : int, optional
-        Time steps and sequences, at least 2 of each. By default different from each other and from
-        the other sizes, so that a confusion of dimensions does not go unnoticed.
+        Time steps and sequences, at least 2 of each. By default they differ from each other and
+        from the other sizes, so that mixed-up dimensions are noticed.
     seed : int, default 0
-        Of the inputs. The global generator is left alone.
+        Seed of the inputs. The global generator is not touched.
     parameters : mapping or callable, optional
-        For a module with parameters of its own, what they are called: a copy of it gets the values
-        of the reference before it runs. A mapping from each name in the reference to one in the
-        candidate, or, where several become one, a function of a dict of the reference's tensors
-        that returns a dict of the candidate's.
+        For a module with separate parameters, how their names correspond to those of the reference.
+        A copy of the module gets the reference's values before it runs. Either a mapping from each
+        name in the reference to one in the candidate or, if several parameters become one, a
+        function that takes a dict of the reference's tensors and returns a dict of the candidate's.
     gradients : bool, default False
-        Whether gradients of the input, the states and the parameters are compared too, if the
+        Whether to compare the gradients of the input, the states and the parameters as well, if the
         results are equal.
 
     Returns
@@ -95,41 +95,41 @@ def diagnose(
     Raises
     ------
     TypeError
-        If `candidate` is not callable, a class, or takes other arguments, or returns something
-        else, numbers of other dtypes than float32, float64 and complex ones included;
-        if `reference` is not a recurrent module or cell; if `L`, `N` or `seed` is no integer;
-        if `parameters` is given and `candidate` is no module; if `gradients` is true for a
-        candidate in NumPy.
+        If `candidate` is not callable, is a class, takes other arguments or returns something else,
+        including numbers that are not float32, float64 or complex; if `reference` is not a
+        recurrent module or cell; if `L`, `N` or `seed` is not an integer; if `parameters` is given
+        but `candidate` is not a module; or if `gradients` is true for a candidate in NumPy.
     ValueError
-        If `reference` has another dtype, or a step of its own, or lacks a parameter; if two calls
+        If `reference` has a different dtype, has a custom step or lacks a parameter; if two calls
         of `candidate` with the same input differ; if `cell` does not fit `reference`; if `L` or `N`
-        is less than 2; if `parameters` leaves out a name, or has one that is not there or of
-        another shape.
+        is less than 2; or if `parameters` leaves out a name, or names a parameter that does not
+        exist or has a different shape.
     RuntimeError
-        If `candidate` raises an error, with that error as its cause, or returns another shape; if
-        `reference` raises one.
+        If `candidate` raises an error, which is then the cause, or returns a wrong shape; or if
+        `reference` raises an error.
 
     Notes
     -----
-    What is which among arguments is seen by their names, such as ``initial_state``, ``h_prev`` or
-    ``carry``: the state may come first, by a keyword, or in an LSTM as two. It may lack the first
-    dimension, if that is 1. A candidate that does not run on a batch gets one sequence at a time;
-    one that does not run on tensors gets NumPy arrays.
+    Arguments are recognised by their names, such as ``initial_state``, ``h_prev`` or ``carry``: the
+    state may come first, be a keyword argument or, in an LSTM, come as two arguments. It may lack
+    the first dimension if that is 1. A candidate that does not run on a batch gets one sequence at
+    a time; one that does not run on tensors gets NumPy arrays.
     Results may be arrays, ``(output, h, c)``, ``(h_n, output)``, `h_n` alone, a list of time steps
-    in place of `output` and of layers in place of a state, or something with names: a dict, a named
-    tuple, an object with attributes. The report says how the candidate was called and read, unless
-    it is the first form above, and what was not compared.
+    instead of `output` and of layers instead of a state, or something with names: a dict, a named
+    tuple, an object with attributes. The report says what was not compared and, unless the
+    candidate has the first form above, how it was called and how its results were read.
 
-    The reference is watched: what the candidate changes in it is named in the report and put back
-    after each call.
+    Changes that the candidate makes to the reference are named in the report and undone after each
+    call.
 
-    The candidate runs in float64 if it can: as a rule a module can, because a copy of it is
-    converted, and a function that uses float32 parameters cannot. It is called with states that are
-    not zero and with zeros; one of the sequences has large numbers, so that activations saturate.
-    A difference that nothing explains takes some seconds, in a deep network up to half a minute.
-    If it fails with ``N`` and ``L`` different from each other, it is tried with equal ones.
-    If it is right, it runs on larger numbers too, up to some thousands in the input and in the
-    states, so that a ``clamp`` is not called equal; the report says how large they were.
+    The candidate runs in float64 if it can. A module usually can, because a copy of it is
+    converted; a function that uses float32 parameters cannot. The candidate is called with states
+    that are not zero and with zeros; one of the sequences has large numbers, so that activations
+    saturate. If nothing explains a difference, the search takes some seconds, and up to half a
+    minute for a deep network. If the candidate fails when ``N`` and ``L`` differ, it is tried with
+    equal sizes. If it is right, it also runs on larger numbers, up to some thousands in the input
+    and in the states, so that a ``clamp`` does not pass as equal; the report says how large they
+    were.
 
     Examples
     --------

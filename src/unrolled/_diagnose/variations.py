@@ -1,4 +1,4 @@
-"""What else a network may do in place of PyTorch's: every field of the recipe, in every place.
+"""Other deviations from PyTorch's formula: every field of the recipe, in every place.
 
 The known mistakes have names that people use. A variation is a value of one field of the recipe,
 and its name says which. Both can be made everywhere, or in one layer, direction or gate.
@@ -69,7 +69,7 @@ _STARTS = (
 
 
 class Family(NamedTuple):
-    """Variations of one kind: a name and a sentence with places for the value."""
+    """Variations of one kind: a name and a sentence with placeholders for the value."""
 
     field: str
     values: tuple[Any, ...]
@@ -206,7 +206,7 @@ def _said(part: str) -> str:
 
 
 def variations(network: Network) -> Iterator[Mistake]:
-    """Give what may be different everywhere; `in_places` puts it in single places."""
+    """Return what may differ everywhere; `in_places` limits it to single places."""
     mode = network.mode
     for family in FAMILIES:
         if mode in family.modes:
@@ -263,7 +263,7 @@ def _has(network: Network, part: str) -> bool:
 
 
 def _fits(network: Network, field: str, value: Any, part: str = "") -> bool:
-    """Tell whether a value makes sense for this network, the places aside."""
+    """Tell whether a value makes sense for this network, whatever the place."""
     one = network.layers[0][0]
     several, deep, both = network.D * network.num_layers > 1, network.num_layers > 1, network.D > 1
     square = all(w.weight_ih.shape == w.weight_hh.shape for la in network.layers for w in la)
@@ -343,7 +343,7 @@ def in_places(
     cleared: frozenset[tuple[int, int]] = frozenset(),
     of_gates: bool = True,
 ) -> Iterator[Mistake]:
-    """Put each mistake into every place where it can be made, from the largest to the smallest.
+    """Limit each mistake to every place where it can be made, from the largest to the smallest.
 
     The final states of the layers and directions that are `cleared` are known to be right. So what
     changes states is neither there nor, if all final states are known, above the lowest layer that
@@ -402,14 +402,14 @@ def in_places(
 
 
 def _gate_sets(letters: tuple[str, ...]) -> tuple[str, ...]:
-    """Give every gate, every two, and so on, not all."""
+    """Return all sets of gates, from single gates up, except the full set."""
     return tuple(
         "".join(some) for size in range(1, len(letters)) for some in combinations(letters, size)
     )
 
 
 def _differs(mistake: Mistake, place: Place) -> bool:
-    """Tell whether a mistake can be made in this place at all."""
+    """Tell whether a mistake makes a difference in this place at all."""
     changes = mistake.changes
     if changes.get("fed") in _FED[:-1] or changes.get("initial") in ("final below", "layer below"):
         return place.layer != 0
@@ -419,7 +419,7 @@ def _differs(mistake: Mistake, place: Place) -> bool:
 
 
 def _of_one_gate(network: Network) -> Iterator[Mistake]:
-    """Give what can be wrong with one gate: a constant, another gate, or another gate's rows."""
+    """Return what one gate may be instead: a constant, another gate, or one with another's rows."""
     letters = GATES[network.mode]
     squashed = _SQUASHED[network.mode]
     for gate in letters:

@@ -1,13 +1,14 @@
-"""Convert the weights of a recurrent module from file to file.
+"""Convert the weights of a recurrent module from one file to another.
 
-A name says what a file is: .pt, .pth, .ckpt, .bin, .tar a checkpoint of PyTorch, a state dict or
-one with a state dict in it; .safetensors likewise (this needs the package safetensors); .npz
-arrays of NumPy, laid out as --layout says, with the layer and the direction at the end of each name
-as in PyTorch (kernel_l0, kernel_l0_reverse); .onnx a model (this needs the package onnx); .keras,
-.weights.h5 and .h5 are read, not written (this needs the package h5py). An .npz file also has the
-arguments that the other library has to be given, such as reset_after, by their names.
+The suffix says what a file is. With .pt, .pth, .ckpt, .bin or .tar it is a PyTorch checkpoint: a
+state dict, or something that contains one. A .safetensors file holds a state dict too (this needs
+the package safetensors). An .npz file holds NumPy arrays in the layout that --layout names; each
+name ends in the layer and the direction, as in PyTorch (kernel_l0, kernel_l0_reverse). It also
+holds, under their names, the arguments that must be passed to the other library, such as
+reset_after. An .onnx file is a model (this needs the package onnx). The Keras files .keras,
+.weights.h5 and .h5 can be read but not written (this needs the package h5py).
 
-A checkpoint that is there and has such a module is updated: all else in it stays.
+An existing checkpoint that contains such a module is updated; everything else in it stays the same.
 """
 
 import argparse
@@ -70,13 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        What follows the command; ``sys.argv[1:]`` if left out.
+        The arguments of the command; ``sys.argv[1:]`` if left out.
 
     Returns
     -------
     int
-        0, or 1 if nothing was written or nobody could be told, or 130 after an interrupt.
-        Arguments that make no sense end in ``SystemExit(2)``.
+        0 for success, 1 if nothing was written or the message could not be printed, or 130 after an
+        interrupt. Invalid arguments raise ``SystemExit(2)``.
 
     Examples
     --------
@@ -179,7 +180,7 @@ def _check_options(parser: argparse.ArgumentParser, options: argparse.Namespace)
 
 
 def _read(options: argparse.Namespace) -> _Read:
-    """Give the parameters under PyTorch's names."""
+    """Return the parameters under PyTorch's names."""
     kind, source = options.kind, options.source
     suffix = source.suffix.lower()
     nonlinearity: str | None = None
@@ -224,7 +225,7 @@ def _of_one_dtype(
 
 
 def _write(options: argparse.Namespace, read: _Read) -> list[str]:
-    """Write the file; give what to tell the user."""
+    """Write the file; return what to tell the user."""
     kind, target, state = options.kind, options.target, read.state
     suffix = target.suffix.lower()
     dtype, notes = _dtype(options, read)
@@ -257,7 +258,7 @@ def _write(options: argparse.Namespace, read: _Read) -> list[str]:
 
 
 def _dtype(options: argparse.Namespace, read: _Read) -> tuple[str, list[str]]:
-    """Give the dtype to write, and what to say about it."""
+    """Return the dtype to write, and what to say about it."""
     if len(read.dtypes) > 1 and options.dtype is None:
         raise ValueError(
             f"{options.source} should have arrays of one dtype, got {' and '.join(read.dtypes)}: "
@@ -278,7 +279,7 @@ def _dtype(options: argparse.Namespace, read: _Read) -> tuple[str, list[str]]:
 
 
 def _nonlinearity(options: argparse.Namespace, read: _Read) -> tuple[str | None, list[str]]:
-    """Give the nonlinearity of an RNN if it is known, and what to say about it."""
+    """Return the nonlinearity of an RNN if it is known, and what to say about it."""
     if options.kind != "RNN":
         return None, []
     if options.nonlinearity and read.nonlinearity not in (None, options.nonlinearity):
@@ -307,7 +308,7 @@ def _converted(arrays: Mapping[str, NDArray[Any]], dtype: str) -> dict[str, NDAr
 def _checkpoint(
     options: argparse.Namespace, state: Mapping[str, NDArray[Any]], dtype: str
 ) -> tuple[bytes, list[str]]:
-    """Give the bytes of a checkpoint, and what to say about one that was there."""
+    """Return the bytes of a checkpoint, and what to say about an existing one."""
     target, prefix = options.target, options.prefix or ""
     tensors = {prefix + name: value for name, value in to_tensors(state, dtype).items()}
     if target.is_file() and target.stat().st_size:
@@ -325,7 +326,7 @@ def _checkpoint(
 
 
 def _say(stream: TextIO | None, text: str) -> None:
-    """Write a line, whatever a name in it is made of; without a reader, nothing."""
+    """Print a line, whatever characters it contains; print nothing if the output is closed."""
     if stream is None:  # it was closed before Python started
         return
     line = " ".join(text.splitlines())

@@ -1,12 +1,12 @@
-"""What the tensors of an ONNX graph are; needs the package ``onnx``.
+"""Find out what the tensors of an ONNX graph are; needs the package ``onnx``.
 
-`Graph` follows a graph from its inputs on and gives each tensor a meaning: stored in the file, all
-zeros, sizes of other tensors, or the elements of a tensor in a stated arrangement. Everything else
+`Graph` follows a graph from its inputs and gives each tensor a meaning: stored in the file, all
+zeros, sizes of other tensors, or the elements of a tensor in a known arrangement. Everything else
 is the result of an operator about which only the shape is known.
 
-A size that the file leaves open has a prime number instead, so that a product of sizes shows its
-factors. A number in the file may be such a prime by chance; who follows a graph twice, with two
-choices of primes, sees that as a contradiction.
+A size that the file leaves open is represented by a prime number, so that a product of sizes shows
+its factors. A number in the file may equal such a prime by chance. Following the graph twice, with
+two choices of primes, reveals this as a contradiction.
 """
 
 import itertools
@@ -55,12 +55,12 @@ _short.maxstring = 100
 
 
 def quoted(name: str) -> str:
-    """Quote a name from a file, on one line and not at any length."""
+    """Quote a name from a file, shortened and on one line."""
     return _short.repr(name)
 
 
 class Source(NamedTuple):
-    """A tensor whose elements others have."""
+    """A tensor whose elements appear in other tensors."""
 
     name: str
     words: str  # what it is, and what each axis of it is
@@ -80,10 +80,10 @@ Axes: TypeAlias = tuple[tuple[Atom, ...], ...]
 
 
 class Moved(NamedTuple):
-    """The elements of a tensor, or some of its rows, in another arrangement."""
+    """The elements of a tensor, or of some of its rows, in a different arrangement."""
 
     source: Source
-    axes: Axes | None  # what lies in each axis, nothing where its size is 1; None if unknown
+    axes: Axes | None  # the contents of each axis, empty where its size is 1; None if unknown
     dtype: int  # as in onnx.TensorProto
     start: int = 0  # the first row
 
@@ -95,13 +95,13 @@ class Moved(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many rows of the source there are."""
+        """How many rows of the source it has."""
         sizes = [atom.size for axis in self.axes or () for atom in axis if atom.number == 0]
         return sizes[0] if sizes else 1
 
     @property
     def whole(self) -> bool:
-        """Whether all rows of the source are there."""
+        """Whether it has all rows of the source."""
         return self.rows == self.source.rows
 
 
@@ -141,12 +141,12 @@ _Inputs: TypeAlias = Sequence[Meaning | None]
 
 
 def size(axis: Iterable[Atom]) -> int:
-    """Give the size of an axis that others lie in."""
+    """Return the size of an axis that combines others."""
     return math.prod(atom.size for atom in axis)
 
 
 def arranged(numbers: Iterable[tuple[int, int]]) -> tuple[Atom, ...]:
-    """Make an axis of those whose size is not 1."""
+    """Form an axis from those whose size is not 1."""
     return tuple(Atom(number, n) for number, n in numbers if n != 1)
 
 
@@ -193,7 +193,7 @@ class Graph:
         return [self._known[name] if name else None for name in node.input]
 
     def fresh(self, name: str, words: str, given: bool = False, rank: int | None = None) -> Moved:
-        """Take a tensor as it is."""
+        """Treat a tensor as a source, without explaining it further."""
         dtype, shape = self._types.get(name, (0, None))
         if shape is None and rank is not None:
             shape = tuple(f"{i} {name}" for i in range(rank))
@@ -206,7 +206,7 @@ class Graph:
         return Moved(source, axes, dtype)
 
     def stand_in(self, length: int | str) -> int:
-        """Give a number for a size."""
+        """Return a number for a size."""
         if isinstance(length, int):
             return length
         if length not in self._open:
@@ -214,11 +214,11 @@ class Graph:
         return self._open[length]
 
     def is_open(self, length: int) -> bool:
-        """Say whether a number stands for a size that is open."""
+        """Tell whether a number stands for an open size."""
         return any(length % prime == 0 for prime in self._open.values())
 
     def follow(self, node: Any) -> None:
-        """Say what the outputs of an operator are that is none of the recurrent ones."""
+        """Define the outputs of an operator that is not recurrent."""
         found: Sequence[Meaning | None] = []
         inputs = self.inputs(node)
         if node.domain in DOMAINS:
@@ -229,7 +229,7 @@ class Graph:
             self.define(name, meaning or self.fresh(name, words))
 
     def stored(self, tensor: Any) -> Stored:
-        """Take a tensor that is stored in the file, or outside it."""
+        """Read a tensor that is stored in the file or outside it."""
 
         def load() -> Any:
             there = tensor
@@ -302,7 +302,7 @@ class Graph:
         return [Sizes(array) for array in self._evaluate(node, inputs, _FEW)]
 
     def _evaluate(self, node: Any, inputs: _Inputs, most: int) -> list[Any]:
-        """Compute an operator of which all inputs are known."""
+        """Compute an operator whose inputs are all known."""
         names = [name for name in node.input if name]
         arrays = [_array(tensor, most) for tensor in inputs if tensor is not None]
         if arrays and _most_elements(node.op_type, *arrays) > most:
@@ -333,18 +333,18 @@ class Graph:
 
 
 class _UnclearError(Exception):
-    """An operator does what is not followed here."""
+    """An operator does something that is not followed here."""
 
 
 class _Call(NamedTuple):
-    """What an operator is given."""
+    """The inputs and attributes of an operator."""
 
     attributes: dict[str, Any]
     inputs: _Inputs
     outputs: int
 
     def numbers(self, name: str, index: int) -> list[int]:
-        """Look up what is an attribute in one opset and an input in the next."""
+        """Look up numbers that are an attribute in one opset and an input in the next."""
         if name in self.attributes:
             return list(self.attributes[name])
         tensor = self.inputs[index] if index < len(self.inputs) else None
@@ -377,7 +377,7 @@ def _readable(what: str, read: Callable[..., Any], *given: Any) -> Any:
 
 
 def _moves_zeros(operator: str, inputs: _Inputs) -> bool:
-    """Say whether an operator moves what is zero, whatever the shape."""
+    """Tell whether an operator moves zeros only, whatever the shape."""
     stored = operator in ("Concat", "Expand", "Reshape", "Tile")  # else it may be a large table
     data = inputs if operator == "Concat" else inputs[:1]
     return operator in _MOVING and all(
@@ -388,7 +388,7 @@ def _moves_zeros(operator: str, inputs: _Inputs) -> bool:
 
 
 def _most_elements(operator: str, first: NDArray[Any], *rest: NDArray[Any]) -> int:
-    """Bound what comes out of an operator."""
+    """Bound the number of elements that an operator returns."""
     sizes = [array.size for array in (first, *rest)]
     if operator == "Expand":
         return math.prod(np.broadcast_shapes(first.shape, tuple(rest[0].tolist())))
@@ -511,8 +511,8 @@ def _types(
 ) -> dict[str, tuple[int, tuple[int | str, ...] | None]]:
     """Find the dtype and the shape of each tensor, with a name for each open size.
 
-    What the file claims about results of operators is left out of account, and so are operators
-    with graphs of their own, since nothing holds the model to those claims when it runs.
+    What the file claims about the results of operators is ignored, since nothing enforces those
+    claims when the model runs; operators that contain graphs are ignored too.
     """
     helper = onnx.helper
     names = {tensor.name for tensor in stored}

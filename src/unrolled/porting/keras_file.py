@@ -1,7 +1,8 @@
-"""Recurrent layers in a file of Keras; needs the package ``h5py``, but not Keras.
+"""Read recurrent layers from a Keras file; needs the package ``h5py``, but not Keras.
 
-Three formats: ``.keras``, a zip archive with the configuration and the weights; ``.weights.h5``,
-the same weights alone; and the older ``.h5``, with the configuration or, in Keras 2, without.
+There are three formats: ``.keras``, a zip archive with the configuration and the weights;
+``.weights.h5``, with the same weights alone; and the older ``.h5``, with the configuration or, in
+Keras 2, without it.
 """
 
 import io
@@ -28,13 +29,13 @@ _CELLS = {"RNN": "simple_rnn_cell", "GRU": "gru_cell", "LSTM": "lstm_cell"}
 _DROPOUTS = ("Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise")
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # the second in Keras 2
 _DROPPED = ("dropout", "recurrent_dropout")  # while training; torch.nn drops somewhere else
-# The length of the text in an attribute, by the format of HDF5: the library takes as much memory as
-# a damaged one says, before it looks whether the text is that long.
+# The length of the text in an attribute, in the HDF5 format. For a damaged file, the library would
+# allocate as much memory as it states, before checking that the text is that long.
 _LENGTH = re.compile(rb"(?:name|model_config)\0{4}\x19.{23}.{8}(.{4})", re.DOTALL)
 
 
 class _Config(NamedTuple):
-    """How a layer was set."""
+    """The configuration of a layer."""
 
     name: str
     path: tuple[str, ...]  # in a file of Keras 3
@@ -65,7 +66,7 @@ def read_keras(path: Path, kind: str, wanted: Sequence[str] = ()) -> Found:
     kind : {"RNN", "GRU", "LSTM"}
         Which module.
     wanted : sequence of str, optional
-        Names of the layers in the order of the stack. May be left out where there is one.
+        Names of the layers in the order of the stack. May be left out if there is only one.
 
     Returns
     -------
@@ -75,12 +76,12 @@ def read_keras(path: Path, kind: str, wanted: Sequence[str] = ()) -> Found:
     Raises
     ------
     ImportError
-        If there is no package ``h5py``.
+        If the package ``h5py`` is not installed.
     OSError
         If the file cannot be read.
     ValueError
-        If it is no such file, if the layers are not there or not the only ones, or if they compute
-        what PyTorch's modules do not.
+        If it is not such a file, if the layers are missing or not the only ones, or if they compute
+        something that PyTorch's modules do not.
     """
     layers, configs, notes = _layers(path)
     layers = _chosen(path, layers, wanted)
@@ -108,7 +109,7 @@ def read_keras(path: Path, kind: str, wanted: Sequence[str] = ()) -> Found:
 
 
 def _silent(kind: str, layers: Sequence[_Layer]) -> str:
-    """Say what the arrays alone do not say."""
+    """Note what the arrays alone do not tell."""
     silent = {k: s.default for k, s in LAYOUTS["keras"][kind].settings.items()}
     if "bias" in layers[0].directions[0]:
         silent.pop("reset_after", None)  # it is seen in the shape
@@ -122,7 +123,7 @@ def _silent(kind: str, layers: Sequence[_Layer]) -> str:
 def _check_stack(
     path: Path, layers: Sequence[_Layer], configs: Sequence[_Config], notes: list[str]
 ) -> None:
-    """Check that each layer takes the output of the one before, as it is."""
+    """Check that each layer takes the output of the one before, unchanged."""
     for below, layer in pairwise(layers):
         assert below.config is not None
         assert layer.config is not None
@@ -139,7 +140,7 @@ def _check_stack(
 
 
 def _layers(path: Path) -> tuple[list[_Layer], list[_Config] | None, list[str]]:
-    """Find the recurrent layers in a file, how all layers were set, and what to say about it."""
+    """Find the recurrent layers in a file and the configuration of all layers, with notes."""
     try:
         import h5py
     except ImportError as error:
@@ -170,7 +171,7 @@ def _layers(path: Path) -> tuple[list[_Layer], list[_Config] | None, list[str]]:
 
 
 def _stored(file: Any, size: int) -> tuple[Arrays, dict[str, str], list[str]]:
-    """Give the arrays of cells by path, the names of layers and cells by path, and what to say."""
+    """Return the arrays of cells, and the names of layers and cells, by path, with notes."""
     found, names = {}, {}
 
     def visit(path: str, item: Any) -> None:
@@ -307,7 +308,7 @@ def _sources(node: Any) -> Iterator[str]:
 
 
 def _with_config(layer: _Layer, configs: Sequence[_Config]) -> _Layer:
-    """Find how a layer was set: by its name, or if it has none or shares it, by its path."""
+    """Find the configuration of a layer by its name or, if that is missing or shared, its path."""
     path = tuple(part for part in layer.path.split("/") if part not in _CONTAINERS)
     found = [each for each in configs if not layer.named or each.name == layer.name]
     if not layer.named or len(found) > 1:
@@ -335,7 +336,7 @@ def _meaning(
     goes_on: bool,
     notes: list[str],
 ) -> tuple[dict[str, object], str | None]:
-    """Check what is no setting of the layout; give the settings and the nonlinearity."""
+    """Check options that the layout does not list; return its settings and the nonlinearity."""
     parts = [config]
     if config["class_name"] == "Bidirectional":
         around = config["config"]

@@ -1,8 +1,8 @@
-"""How each library stores the parameters of a recurrent module, and the two ways between them.
+"""How each library stores the parameters of a recurrent module, and how to convert both ways.
 
-What a library does differently is data: which blocks of PyTorch's parameters lie in which of its
-arrays, in which order, transposed or not, and where each of the two biases goes. The code knows no
-library by name.
+The differences between libraries are data: which blocks of PyTorch's parameters are in which array,
+in which order, whether they are transposed, and where each of the two biases goes. The code does
+not know any library by name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,13 +37,13 @@ class Found(NamedTuple):
     Attributes
     ----------
     layers : list of num_layers lists of D dicts of str to ndarray
-        For `from_layout`.
+        Argument of `from_layout`.
     settings : dict of str to object
-        The same.
+        Further arguments of `from_layout`.
     nonlinearity : {"tanh", "relu"}, optional
-        Of an RNN, if the file says it.
+        Activation of an RNN, if the file states it.
     notes : list of str
-        What a user should know about the reading.
+        What a user should know about how the file was read.
 
     Examples
     --------
@@ -63,11 +63,11 @@ class Setting(NamedTuple):
     Attributes
     ----------
     needed : object
-        Its value for the network that PyTorch computes.
+        The value that gives the network that PyTorch computes.
     default : object
-        Its value in that library if nobody sets it.
+        The default in the other library.
     otherwise : str
-        What another value does.
+        The effect of any other value.
 
     Examples
     --------
@@ -87,19 +87,19 @@ class Layout:
     Attributes
     ----------
     module : str
-        What computes the same as PyTorch's module.
+        The class or function that computes the same as PyTorch's module.
     arrays : dict of str to str
-        What lies in each array, in the library's order: a parameter of PyTorch and the gates of
-        which it has the blocks, as in ``"weight_ih zrn"``. ``bias_ih+bias_hh`` is their sum, a
-        comma joins blocks along the same dimension, a semicolon makes rows.
+        The contents of each array, in the library's order: a parameter of PyTorch and the gates
+        whose blocks the array holds, as in ``"weight_ih zrn"``. ``bias_ih+bias_hh`` means their
+        sum, a comma joins blocks along the same dimension, and a semicolon begins a new row.
     transposed : bool
         Whether weights are stored ``(in, out)``; otherwise ``(out, in)``, as in PyTorch.
     stacked : bool
-        Whether the directions of a layer lie in one array, along a new first dimension.
+        Whether the directions of a layer are in one array, along an extra first dimension.
     always_biased : bool
-        Whether there is no way to leave out the biases.
+        Whether the biases cannot be left out.
     settings : dict of str to Setting
-        What has to be set to get PyTorch's network.
+        The arguments that have to be set to get PyTorch's network.
 
     Examples
     --------
@@ -115,7 +115,7 @@ class Layout:
     settings: Mapping[str, Setting] = field(default_factory=dict)
 
     def blocks(self, name: str) -> list[Blocks]:
-        """Take the description of an array apart.
+        """Parse the description of an array.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class Layout:
         Returns
         -------
         list of lists of (tuple of str, str)
-            For each row its blocks: the parameters of PyTorch that are summed, and the gate.
+            The blocks of each row: the PyTorch parameters that are summed, and the gate.
 
         Examples
         --------
@@ -139,14 +139,14 @@ class Layout:
         return rows
 
     def shape(self, name: str, H_in: int, H_out: int) -> tuple[int, ...]:
-        """Give the shape of an array.
+        """Return the shape of an array.
 
         Parameters
         ----------
         name : str
             One of `arrays`.
         H_in, H_out : int
-            Features that enter the layer, and of its hidden state.
+            Features of the layer's input and of its hidden state.
 
         Returns
         -------
@@ -166,7 +166,7 @@ class Layout:
         return shape[::-1] if self.transposed else shape
 
     def is_bias(self, name: str) -> bool:
-        """Say whether an array holds biases.
+        """Tell whether an array holds biases.
 
         Parameters
         ----------
@@ -176,7 +176,7 @@ class Layout:
         Returns
         -------
         bool
-            Whether it does.
+            True if it does.
 
         Examples
         --------
@@ -316,16 +316,16 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         ),
     },
 }
-"""For each library and each of ``"RNN"``, ``"GRU"`` and ``"LSTM"`` how it stores the parameters.
+"""How each library stores the parameters of ``"RNN"``, ``"GRU"`` and ``"LSTM"``.
 
-Gates have PyTorch's letters: what Keras and ONNX call ``h`` in a GRU is ``n``, and what they call
-``c`` in an LSTM is ``g``. Equinox has no plain RNN."""
+The gates have PyTorch's letters: what Keras and ONNX call ``h`` in a GRU is ``n`` here, and what
+they call ``c`` in an LSTM is ``g``. Equinox has no plain RNN."""
 
 
 def to_layout(
     layout: str, kind: str, state: Mapping[str, ArrayLike], **settings: object
 ) -> list[list[Arrays]]:
-    """Bring the parameters of a recurrent module of PyTorch into the form of another library.
+    """Convert the parameters of a PyTorch recurrent module to the form of another library.
 
     Parameters
     ----------
@@ -336,25 +336,25 @@ def to_layout(
     state : mapping of str to array
         Its ``state_dict()``, as NumPy arrays or anything that ``numpy.asarray`` takes.
     **settings : object
-        Arguments of the other side that decide which network it computes. They need not be given
-        here, but have to be set there, see ``LAYOUTS[layout][kind].settings``.
+        Arguments of the other library that decide which network it computes. They may be left out
+        here, but must be set there; see ``LAYOUTS[layout][kind].settings``.
 
     Returns
     -------
     list of num_layers lists of D dicts of str to ndarray
-        Arrays by name, for each layer and direction. Where the directions lie in one array
-        (ONNX), the inner lists have one dict.
+        Arrays by name, for each layer and direction. If the directions share one array (ONNX), each
+        inner list has one dict.
 
     Raises
     ------
     TypeError
-        If `state` is not a mapping, if its arrays are not all of one floating-point dtype, or for
-        a setting that the module does not have.
+        If `state` is not a mapping, if its arrays do not all have the same floating-point dtype, or
+        if the module has no such setting.
     RuntimeError
-        If names or shapes are not those of such a module, the type that ``load_state_dict`` raises.
+        If names or shapes are not those of such a module; ``load_state_dict`` raises this type too.
     ValueError
-        If `layout` has no such module, and for what the other side cannot compute: another value
-        of a setting, a projection, a bias that it does not have.
+        If `layout` has no such module, or the other library cannot compute the network: because of
+        the value of a setting, a projection, or a bias that it does not have.
 
     Examples
     --------
@@ -387,7 +387,7 @@ def from_layout(
     layers: Sequence[Sequence[Mapping[str, ArrayLike]]],
     **settings: object,
 ) -> Arrays:
-    """Make the state dict of a recurrent module of PyTorch from another library's parameters.
+    """Convert another library's parameters to the state dict of a PyTorch recurrent module.
 
     Parameters
     ----------
@@ -396,26 +396,26 @@ def from_layout(
     kind : {"RNN", "GRU", "LSTM"}
         Which module.
     layers : sequence of num_layers sequences of D mappings of str to array
-        As `to_layout` gives them. Biases may be absent where the other side can do without.
+        Arrays as `to_layout` returns them. Biases may be absent if the other library allows that.
     **settings : object
-        The other side's arguments that decide which network it computes. What is not given has
-        the other side's default, with which a GRU from ONNX is refused.
+        Arguments of the other library that decide which network it computes. Those not given have
+        that library's defaults; with its default, a GRU from ONNX is refused.
 
     Returns
     -------
     dict of str to ndarray
-        Parameters by name, in PyTorch's order. A single bias goes into ``bias_ih``, with zeros in
-        ``bias_hh``.
+        Parameters by name, in PyTorch's order. A single bias goes to ``bias_ih``, and ``bias_hh``
+        is zero.
 
     Raises
     ------
     TypeError
-        If `layers` has another structure, if its arrays are not all of one floating-point dtype,
-        or for a setting that the module does not have.
+        If `layers` has the wrong structure, if its arrays do not all have the same floating-point
+        dtype, or if the module has no such setting.
     RuntimeError
-        If names or shapes do not fit, the type that ``load_state_dict`` raises.
+        If names or shapes do not match; ``load_state_dict`` raises this type too.
     ValueError
-        If `layout` has no such module, or a setting has another value than PyTorch's network
+        If `layout` has no such module, or a setting does not have the value that PyTorch's network
         needs.
 
     Examples
@@ -487,7 +487,7 @@ def _check_shape(
 
 
 def _floats(argument: str, arrays: object) -> Arrays:
-    """Make arrays of all values, None excepted, which stands for an absent bias."""
+    """Convert all values to arrays, except None, which stands for an absent bias."""
     if not isinstance(arrays, Mapping):
         raise TypeError(
             f"{argument} should be a mapping of names to arrays, got {type(arrays).__name__}"
@@ -513,7 +513,7 @@ def _check_names(argument: str, arrays: Mapping[str, object], expected: Sequence
 
 
 def _places(state: Arrays) -> list[tuple[str, int, int]]:
-    """Take the names apart that end in a place; the others are none of a module's parameters."""
+    """Parse the names that end in a suffix; the others are not parameters of a module."""
     places = []
     for name in state:
         with suppress(ValueError):
@@ -522,7 +522,7 @@ def _places(state: Arrays) -> list[tuple[str, int, int]]:
 
 
 def _check_state(kind: str, state: Arrays) -> tuple[int, int]:
-    """Check that these are the parameters of one module; give its layers and directions."""
+    """Check that these are the parameters of one module; return its layers and directions."""
     places = _places(state)
     for of, layer, direction in places:
         if of == "weight_hr":
@@ -555,7 +555,7 @@ def _check_state(kind: str, state: Arrays) -> tuple[int, int]:
 
 
 def _split(kind: str, state: Arrays, layer: int, direction: int) -> dict[tuple[str, str], Any]:
-    """Cut the parameters of one layer and direction into blocks, by parameter and gate."""
+    """Split the parameters of one layer and direction into blocks, by parameter and gate."""
     blocks = {}
     for of in ("weight_ih", "weight_hh", *_BIASES):
         name = parameter_name(of, layer, direction)
@@ -591,7 +591,7 @@ def _check_nothing_is_lost(
 
 
 def _gather(entry: Layout, name: str, gates: Mapping[tuple[str, str], Any]) -> NDArray[Any]:
-    """Put one array of the other library together."""
+    """Assemble one array of the other library."""
     rows = []
     for row in entry.blocks(name):
         blocks = []
@@ -608,7 +608,7 @@ def _gather(entry: Layout, name: str, gates: Mapping[tuple[str, str], Any]) -> N
 def _parts(
     entry: Layout, layers: Sequence[Sequence[Mapping[str, ArrayLike]]]
 ) -> list[list[Arrays]]:
-    """Check the structure, and give each direction a dict of its own."""
+    """Check the structure, and give each direction a separate dict."""
     parts = []
     for layer, directions in enumerate(layers):
         found = [
@@ -649,7 +649,7 @@ def _columns(entry: Layout, where: str, arrays: Arrays, of: str) -> int:
 def _scatter(
     entry: Layout, kind: str, arrays: Arrays, names: Sequence[str], layer: int, direction: int
 ) -> Arrays:
-    """Take the arrays of the other library apart and put PyTorch's parameters together."""
+    """Split the arrays of the other library, and assemble PyTorch's parameters from them."""
     blocks: dict[tuple[str, str], NDArray[Any]] = {}
     for name in names:
         rows = entry.blocks(name)

@@ -33,9 +33,9 @@ def read_npz(path: Path, layout: str, kind: str) -> Found:
     Parameters
     ----------
     path : Path
-        A file of NumPy. Names end in the place, such as ``kernel_l0``; where there is one layer in
-        one direction, they need not. Without names, ``arr_0`` and so on, the arrays are in the
-        order in which the library gives them.
+        A NumPy file. Names end in a suffix for the layer and direction, as in ``kernel_l0``, which
+        is optional for one layer in one direction. Without names (``arr_0`` and so on), the arrays
+        must be in the order in which the library lists them.
     layout : str
         One of `LAYOUTS`.
     kind : {"RNN", "GRU", "LSTM"}
@@ -51,7 +51,7 @@ def read_npz(path: Path, layout: str, kind: str) -> Found:
     OSError
         If the file cannot be read.
     ValueError
-        If it is no such file, or its names are not understood.
+        If it is not such a file, or its names are not understood.
     """
     arrays = _arrays(path)
     settings: dict[str, Any] = {}
@@ -98,9 +98,9 @@ def npz_bytes(
     Parameters
     ----------
     layers : sequence of num_layers sequences of D mappings of str to ndarray
-        As `unrolled.porting.to_layout` gives them.
+        Arrays as `unrolled.porting.to_layout` returns them.
     settings : mapping of str to object
-        Arguments of the other library, which are written by their names.
+        Arguments of the other library, which are written under their names.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def zip_members(path: Path) -> dict[str, bytes]:
     OSError
         If it cannot be read.
     ValueError
-        If it is no zip archive, or not a whole one.
+        If it is not a zip archive, or is incomplete.
     """
     data = path.read_bytes()
     try:
@@ -160,7 +160,7 @@ def _arrays(path: Path) -> Arrays:
 
 
 def _array(data: bytes) -> NDArray[Any]:
-    """Read an array without ever making one that is larger than its data."""
+    """Read an array without allocating more memory than its data needs."""
     file = io.BytesIO(data)
     with warnings.catch_warnings(action="ignore"):  # about headers that Python 2 wrote
         shape, fortran_order, dtype = _HEADERS[np.lib.format.read_magic(file)](file)

@@ -1,9 +1,9 @@
-"""A stack of recurrent layers as an ``.onnx`` file, and back; needs the package ``onnx``.
+"""Write a stack of recurrent layers to an ``.onnx`` file, and read it; needs the package ``onnx``.
 
-The model that is written is called as PyTorch's module is: ``input`` (L, N, H_in), ``h_0`` and, for
-an LSTM, ``c_0`` (D * num_layers, N, H_out), and ``lengths`` (N,) of int32, which are L where all
-sequences are equally long. It gives ``output`` (L, N, D * H_out), zero after the end of a sequence,
-``h_n`` and ``c_n``.
+The written model is called like PyTorch's module, with ``input`` (L, N, H_in), ``h_0`` and, for an
+LSTM, ``c_0`` (D * num_layers, N, H_out), and with ``lengths`` (N,) of int32, all of them L if the
+sequences are equally long. It returns ``output`` (L, N, D * H_out), zero after the end of a
+sequence, ``h_n`` and ``c_n``.
 """
 
 import re
@@ -51,11 +51,11 @@ class FromOnnx(NamedTuple):
     nonlinearity : str
         ``"tanh"``, or ``"relu"`` for an RNN that has it.
     layers : list of num_layers lists of one dict of str to ndarray
-        For `unrolled.porting.from_layout`.
+        Argument of `unrolled.porting.from_layout`.
     settings : dict of str to object
-        The same.
+        Further arguments of `unrolled.porting.from_layout`.
     batch_first : bool
-        Whether the model is given batches first, (N, L, H_in), which is not in the weights either.
+        Whether the model takes batches first, (N, L, H_in), which the weights do not show either.
     """
 
     kind: str
@@ -89,7 +89,7 @@ def onnx_bytes(
     Raises
     ------
     ImportError
-        If there is no package ``onnx``.
+        If the package ``onnx`` is not installed.
 
     Notes
     -----
@@ -169,8 +169,8 @@ def read_onnx(data: bytes, folder: Path | None = None) -> FromOnnx:
     data : bytes
         The content of the file.
     folder : Path, optional
-        Where the file lies, and with it the files that hold its weights, if others do. Files
-        elsewhere are not read.
+        The folder of the file and of any other files that hold its weights. Files elsewhere are not
+        read.
 
     Returns
     -------
@@ -180,17 +180,17 @@ def read_onnx(data: bytes, folder: Path | None = None) -> FromOnnx:
     Raises
     ------
     ImportError
-        If there is no package ``onnx``.
+        If the package ``onnx`` is not installed.
     ValueError
-        If this is no model, if its recurrent operators are not one stack, if their weights are
-        not stored in it, or if they compute what PyTorch's modules do not: only the reverse
-        direction, other activations, a start that is neither zero nor given.
+        If this is not a model, if its recurrent operators do not form one stack, if their weights
+        are not stored in it, or if they compute something that PyTorch's modules do not: only the
+        reverse direction, other activations, or an initial state that is neither zero nor an input.
 
     Notes
     -----
-    What comes before the first recurrent operator and after the last is not part of the stack,
-    and neither are other uses of what lies between. What the operators do is fixed by the ONNX
-    standard, from opset 7 on.
+    Operators before the first recurrent operator and after the last do not belong to the stack, nor
+    do other uses of the results in between. The ONNX standard, from opset 7 on, defines what the
+    recurrent operators do.
     """
     onnx = _package()
     try:

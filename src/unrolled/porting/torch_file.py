@@ -1,8 +1,8 @@
-"""A recurrent module among the tensors of a checkpoint: found, read, and put back; needs torch.
+"""Find a recurrent module among the tensors of a checkpoint, read it and write it; needs torch.
 
-A checkpoint is a state dict, or has one further down, as in ``{"model_state_dict": ..., "epoch":
-3}``. What was found is read completely: a weight that is computed from others, by weight_norm or
-by pruning, is computed here, too, or refused.
+A checkpoint is a state dict or contains one, as in ``{"model_state_dict": ..., "epoch": 3}``. The
+module is read completely: if a weight is computed from others, by weight_norm or by pruning, it is
+computed here too, or else refused.
 """
 
 import io
@@ -33,7 +33,7 @@ __all__ = [
 TORCH = (".pt", ".pth", ".ckpt", ".bin", ".tar")
 SAFE = ".safetensors"
 _INSIDE = ("state_dict", "model_state_dict", "model")  # where trainers put the state dict
-_WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before all names
+_WRAPPERS = ("module.", "_orig_mod.")  # prefixes added by DataParallel and torch.compile
 _UNDO = (
     "undo what computes it before you save, with torch.nn.utils.parametrize.remove_parametrizations"
     " or what else removes it"
@@ -52,11 +52,11 @@ class FromTorch(NamedTuple):
     Attributes
     ----------
     state : dict of str to ndarray
-        Parameters by PyTorch's names. What NumPy does not have, bfloat16, is float32.
+        Parameters by PyTorch's names. A bfloat16 tensor, which NumPy does not support, is float32.
     dtypes : list of str
         The dtypes in the file, sorted.
     notes : list of str
-        What a user should know about the reading.
+        What a user should know about how the file was read.
     """
 
     state: dict[str, NDArray[Any]]
@@ -70,13 +70,13 @@ class Checkpoint(NamedTuple):
     Attributes
     ----------
     path : Path
-        Where it is.
+        Path of the file.
     contents : Mapping
         What it holds.
     metadata : dict of str to str, optional
-        Of a ``.safetensors`` file.
+        Metadata of a ``.safetensors`` file.
     devices : list of str
-        Where tensors were when they were saved, the CPU excepted.
+        Devices, other than the CPU, of the tensors when they were saved.
     """
 
     path: Path
@@ -86,12 +86,12 @@ class Checkpoint(NamedTuple):
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
-        """Load a file, running no code from it.
+        """Load a file without running any code from it.
 
         Parameters
         ----------
         path : Path
-            A file of one of the suffixes `TORCH` or `SAFE`.
+            A file with one of the suffixes `TORCH` or `SAFE`.
 
         Returns
         -------
@@ -101,11 +101,11 @@ class Checkpoint(NamedTuple):
         Raises
         ------
         ImportError
-            If this needs the package ``safetensors``, and it is not there.
+            If the package ``safetensors`` is needed but not installed.
         OSError
             If the file cannot be read.
         ValueError
-            If it is no checkpoint.
+            If it is not a checkpoint.
         """
         if path.suffix.lower() == SAFE:
             return cls(path, *_load_safe(path, path.read_bytes()), [])
@@ -121,7 +121,7 @@ class Checkpoint(NamedTuple):
         Parameters
         ----------
         prefix : str
-            What the user gave. The names of `_INSIDE` and of `_WRAPPERS` may be left out.
+            The prefix that the user gave. The names in `_INSIDE` and `_WRAPPERS` may be left out.
 
         Returns
         -------
@@ -149,7 +149,7 @@ class Checkpoint(NamedTuple):
         raise ValueError(f"--prefix should be one of {there} for {self.path}, got {prefix!r}")
 
     def to_bytes(self) -> bytes:
-        """Write it again.
+        """Write it back.
 
         Returns
         -------
@@ -160,7 +160,7 @@ class Checkpoint(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where in a checkpoint a module lies."""
+    """Where a module is in a checkpoint."""
 
     mapping: Mapping[Any, Any]
     front: str  # what comes before the names in this mapping
@@ -186,12 +186,12 @@ def read_torch(path: Path, prefix: str = "") -> FromTorch:
     Raises
     ------
     ImportError
-        If this needs the package ``safetensors``, and it is not there.
+        If the package ``safetensors`` is needed but not installed.
     OSError
         If the file cannot be read.
     ValueError
-        If it is no checkpoint, if it has no such module, or more than one, or if a parameter is
-        computed in a way that is not known.
+        If it is not a checkpoint, has no such module or more than one, or if a parameter is
+        computed in an unknown way.
     """
     import torch
 
@@ -234,7 +234,7 @@ def checkpoint_bytes(
     Raises
     ------
     ImportError
-        If this needs the package ``safetensors``, and it is not there.
+        If the package ``safetensors`` is needed but not installed.
     """
     import torch
 
@@ -253,30 +253,31 @@ def update(
     dtype: str,
     asked: bool = False,
 ) -> list[str]:
-    """Put parameters in the place of those that are in a checkpoint; all else stays.
+    """Replace parameters in a checkpoint and leave the rest unchanged.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-        Is changed.
+        The checkpoint, which is changed.
     prefix : str
         What comes before the names.
     state : mapping of str to ndarray
         Parameters by PyTorch's names.
     dtype : str
-        What the parameters would have in a new file; here the tensors keep their dtype.
+        The dtype that the parameters would have in a newly written file; here the tensors keep
+        their dtype.
     asked : bool, default False
-        Whether `dtype` was asked for, so that any other is refused.
+        Whether the user asked for `dtype`, so that any other is refused.
 
     Returns
     -------
     list of str
-        What a user should know about it.
+        What a user should know about the change.
 
     Raises
     ------
     ValueError
-        If there is no such module, if it has other names, shapes or dtypes, or if something else
+        If there is no such module, if its names, shapes or dtypes differ, or if something else
         would change with it.
     """
     import torch
@@ -329,7 +330,7 @@ def update(
 
 
 def to_tensors(state: Mapping[str, NDArray[Any]], dtype: str) -> dict[str, Any]:
-    """Make tensors of a dtype.
+    """Convert arrays to tensors of a dtype.
 
     Parameters
     ----------
@@ -357,19 +358,19 @@ def to_tensors(state: Mapping[str, NDArray[Any]], dtype: str) -> dict[str, Any]:
 
 
 def holds_only(checkpoint: Checkpoint, prefix: str) -> bool:
-    """Say whether a checkpoint has nothing but the parameters of one recurrent module.
+    """Tell whether a checkpoint holds only the parameters of one recurrent module.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-        A file.
+        The checkpoint.
     prefix : str
         What comes before the names.
 
     Returns
     -------
     bool
-        Whether nothing else would be lost with it.
+        True if nothing else would be lost with the file.
     """
     found = [_NAME.fullmatch(str(name)) for name in checkpoint.contents]
     more = set(checkpoint.metadata or ()) - {"format"}
@@ -379,7 +380,7 @@ def holds_only(checkpoint: Checkpoint, prefix: str) -> bool:
 
 
 def same_form(contents: Mapping[Any, Any], tensors: Mapping[str, Any]) -> bool:
-    """Say whether two state dicts have the same names, shapes and dtypes.
+    """Tell whether two state dicts have the same names, shapes and dtypes.
 
     Parameters
     ----------
@@ -451,7 +452,7 @@ def _load_torch(path: Path, file: BinaryIO) -> tuple[Any, list[str]]:
 
 
 def _damaged(file: BinaryIO) -> list[str]:
-    """Name the members of a zip archive with a wrong checksum; PyTorch does not look at it."""
+    """Name the members of a zip archive with a wrong checksum; PyTorch does not check it."""
     wrong = []
     try:
         with zipfile.ZipFile(file) as archive:
@@ -473,7 +474,7 @@ def _damaged(file: BinaryIO) -> list[str]:
 def _parts(
     contents: Mapping[Any, Any], keys: tuple[str, ...], seen: set[int]
 ) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
-    """Walk through a mapping and the mappings in it, each once, also where they are a ring."""
+    """Walk through a mapping and the mappings in it, each once, even if they form a cycle."""
     seen.add(id(contents))
     yield keys, contents
     for key, value in contents.items():
@@ -482,7 +483,7 @@ def _parts(
 
 
 def _others(contents: Mapping[Any, Any], place: _Place) -> Iterator[tuple[str, Any]]:
-    """Walk through all tensors that are not the module's, those in lists, too."""
+    """Walk through all tensors that do not belong to the module, including those in lists."""
     import torch
 
     for keys, part in _parts(contents, (), set()):
@@ -518,7 +519,7 @@ def _all_begin(names: Sequence[str], front: str) -> bool:
 def _parameters(
     checkpoint: Checkpoint, place: _Place, computed: bool = True
 ) -> tuple[dict[str, Any], list[str]]:
-    """Give the tensors of a module by PyTorch's names, and what to say about them."""
+    """Return the tensors of a module by PyTorch's names, with notes about them."""
     import torch
 
     path, front = checkpoint.path, place.front
@@ -590,7 +591,7 @@ def _computed(of: str, parts: Mapping[str, Any], where: str) -> Any:
 
 
 def _weight_norm(g: Any, v: Any) -> Any:
-    """Let torch.nn.utils.parametrizations.weight_norm compute a weight; None if it cannot be it."""
+    """Compute a weight as torch.nn.utils.parametrizations.weight_norm does; None if it cannot."""
     import torch
 
     dims: Sequence[int | None] = [

@@ -1,8 +1,8 @@
-"""A language model from nothing: characters in, the next character out.
+"""A language model from scratch: characters in, the next character out.
 
-In the order of reading: `data`, the text as numbers; `ngram`, the model that counts; `model`, the
-network; `checkpoint`, the file that a run goes on from; `training`, which can be stopped.
-``python -m unrolled_site.language`` trains longer than a page can, and samples.
+In reading order: `data`, the text as numbers; `ngram`, a model that counts; `model`, the network;
+`checkpoint`, the file from which a run resumes; `training`, which can be stopped at any time.
+``python -m unrolled_site.language`` trains for longer than a page can, and samples.
 """
 
 from unrolled_site.language.checkpoint import Settings

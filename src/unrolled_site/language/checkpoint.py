@@ -1,4 +1,4 @@
-"""A training run as a file: written whole, and read back only if all of it is understood."""
+"""A training run as a file: written atomically, and read only if all of it is understood."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ __all__ = ["Checkpoint", "Settings", "read_checkpoint", "write_checkpoint"]
 
 _HEADER = b"unrolled_site.language checkpoint 1\n"
 _DIGEST = hashlib.sha256().digest_size
-_RANGES = {  # the largest are far beyond use: there, a number is a slip of the hand
+_RANGES = {  # the limits are far beyond any use: a larger number is a typing error
     "embedding_size": (1, 2**16),
     "hidden_size": (1, 2**16),
     "num_layers": (1, 100),
@@ -37,7 +37,7 @@ _RANGES = {  # the largest are far beyond use: there, a number is a slip of the 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides the numbers of a training run, the text excepted.
+    """Everything that determines the numbers of a training run, except the text.
 
     Attributes
     ----------
@@ -50,21 +50,21 @@ class Settings:
     N : int, default 32
         Streams that are read side by side, at most 2**20.
     L : int, default 64
-        Time steps from one update to the next: gradients go back no further. At most 2**20.
+        Time steps between updates, at most 2**20. Gradients go back no further.
     steps : int, default 20000
         Updates of the whole run, at most 10**9.
     learning_rate : float, default 4e-3
-        Of Adam, at the beginning; it falls in a straight line and is 0 after the last update.
-        Greater than 0, at most 1.
+        Initial learning rate of Adam, greater than 0 and at most 1. It decreases linearly to 0
+        after the last update.
     max_norm : float, default 1.0
-        To which the norm of a gradient is clipped. Greater than 0 and finite.
+        The norm to which gradients are clipped, greater than 0 and finite.
     seed : int, default 0
-        Of the initial parameters and of dropout, from 0 to 2**64 - 1.
+        Seed of the initial parameters and of dropout, from 0 to 2**64 - 1.
 
     Raises
     ------
     TypeError
-        If a setting is not a Python number of its type; an int will do for a float.
+        If a setting is not a Python number of its type; an int may be given for a float.
     ValueError
         If a setting is outside its range.
 
@@ -86,7 +86,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant, before anything is made or written.
+        """Refuse impossible settings before anything is built or written.
 
         Examples
         --------
@@ -109,17 +109,17 @@ class Settings:
                 raise ValueError(f"{name} should be at most {high}, got {value}")
 
     def rate(self, step: int) -> float:
-        """Give the learning rate of an update.
+        """Return the learning rate of an update.
 
         Parameters
         ----------
         step : int
-            Updates made before.
+            Number of earlier updates.
 
         Returns
         -------
         float
-            `learning_rate` at first, and in a straight line to 0 after `steps` updates.
+            `learning_rate` at first, decreasing linearly to 0 after `steps` updates.
 
         Examples
         --------
@@ -139,7 +139,7 @@ class Settings:
         Returns
         -------
         dict of str to tuple of int
-            The shape of each parameter of the `LanguageModel`, by its name and in its order.
+            The shape of each parameter of the `LanguageModel`, by name and in the model's order.
 
         Examples
         --------
@@ -156,24 +156,24 @@ class Settings:
 
 
 class Checkpoint(NamedTuple):
-    """All that the rest of a run depends on.
+    """Everything that the rest of a run depends on.
 
     Attributes
     ----------
     settings : dict
-        Those of the run, by name.
+        Settings of the run, by name.
     characters : str
-        Its vocabulary.
+        The vocabulary.
     text : str
         SHA-256 of the text.
     step : int
-        Updates made.
+        Updates made so far.
     hx : Tensor, shape (num_layers, N, H_out), or None
         State of every stream; None before the first update.
     model : dict of str to Tensor
         The parameters.
     optimiser : dict
-        The averages of Adam, and its settings.
+        Adam's averages and settings.
     generator : Tensor of uint8
         State of the random generator.
 
@@ -194,21 +194,21 @@ class Checkpoint(NamedTuple):
 
 
 def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, if it is one that can be read back.
+    """Write a checkpoint, provided that it can be read back.
 
     Parameters
     ----------
     path : str or os.PathLike
-        Where to; see `unrolled.files.write_whole`.
+        Where to write; see `unrolled.files.write_whole`.
     checkpoint : Checkpoint
-        What to write.
+        The checkpoint.
 
     Raises
     ------
     OSError
         If it cannot be written.
     ValueError
-        If `read_checkpoint` would refuse it, for example because a parameter is not a number.
+        If `read_checkpoint` would refuse it, for example because a parameter has a NaN.
 
     Examples
     --------
@@ -228,27 +228,27 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint, and refuse what `write_checkpoint` has not written.
+    """Read a checkpoint, and refuse any file that `write_checkpoint` has not written.
 
-    Nothing of the file is executed, and nothing is made of it before every name, type, shape and
-    number in it has been checked.
+    No code from the file is executed, and every name, type, shape and number in it is checked
+    before it is used.
 
     Parameters
     ----------
     path : str or os.PathLike
-        What `write_checkpoint` wrote.
+        A file that `write_checkpoint` wrote.
 
     Returns
     -------
     Checkpoint
-        Its tensors are on the CPU, and nobody else's.
+        Its tensors are on the CPU and share no memory with others.
 
     Raises
     ------
     OSError
         If `path` cannot be read.
     ValueError
-        If it is no checkpoint, is damaged, or holds what no run can have.
+        If it is not a checkpoint, is damaged, or holds values that no run can have.
 
     Examples
     --------
@@ -277,7 +277,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _loaded(data: bytes) -> object:
-    """Unpack tensors, numbers and texts, and nothing else."""
+    """Load tensors, numbers and texts, and nothing else."""
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         size = sum(member.file_size for member in file.infolist())
     if size > len(data):  # torch.save does not compress; others do, by a thousand to one
@@ -291,7 +291,7 @@ def _loaded(data: bytes) -> object:
 
 
 def _understood(contents: object) -> Checkpoint:
-    """Check all that a checkpoint holds."""
+    """Check everything that a checkpoint holds."""
     there = _names("contents", contents, Checkpoint._fields)
     settings = Settings(
         **_names("settings", there["settings"], [field.name for field in fields(Settings)])
@@ -354,7 +354,7 @@ def _adam(
 
 
 def _names(what: str, found: object, expected: Any) -> dict[Any, Any]:
-    """Give a dict that has just these keys."""
+    """Return a dict, checked to have exactly these keys."""
     if not isinstance(found, dict):
         raise ValueError(f"{what} should be a dict, got {type(found).__name__}")
     if list(map(repr, found)) != list(map(repr, expected)):  # True is no 1
@@ -365,7 +365,7 @@ def _names(what: str, found: object, expected: Any) -> dict[Any, Any]:
 
 
 def _equal(what: str, found: object, expected: object) -> None:
-    """Refuse another value."""
+    """Refuse any other value."""
     if found != expected:
         raise ValueError(f"{what} should be {reprlib.repr(expected)}, got {reprlib.repr(found)}")
 
@@ -373,7 +373,7 @@ def _equal(what: str, found: object, expected: object) -> None:
 def _tensor(
     what: str, found: object, shape: tuple[int, ...], dtype: torch.dtype | None = None
 ) -> None:
-    """Refuse what is no tensor of that shape, or not finite."""
+    """Refuse what is not a tensor of that shape, or is not finite."""
     dtype = dtype or torch.get_default_dtype()
     if not isinstance(found, Tensor):
         raise ValueError(f"{what} should be a tensor, got {type(found).__name__}")

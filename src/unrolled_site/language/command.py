@@ -40,18 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        What follows ``python -m unrolled_site.language``; those of the process if left out.
+        The arguments after ``python -m unrolled_site.language``; those of the process if left out.
 
     Returns
     -------
     int
-        0, 1 for an error, which is printed, 130 if it was interrupted, or 141 if nobody reads its
-        output any more, as ``head`` does.
+        0 for success; 1 for an error, which is printed; 130 if interrupted; or 141 if its output is
+        no longer read, for example after ``| head``.
 
     Raises
     ------
     SystemExit
-        If an argument cannot be read, or to show the help.
+        If an argument is invalid, or after showing the help.
 
     Examples
     --------
@@ -178,7 +178,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _finish(run: Training, path: Path, every: int) -> None:
-    """Make the updates that are left."""
+    """Make the remaining updates."""
     numbers = sum(parameter.numel() for parameter in run.model.parameters())
     _say(f"{len(run.vocabulary)} characters, {numbers:,} parameters, {run.chunks} updates a pass.")
     begun, bits, count = time.monotonic(), 0.0, 0
@@ -196,7 +196,7 @@ def _finish(run: Training, path: Path, every: int) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Keep other trainings away from a checkpoint; the lock of a process that died holds nobody."""
+    """Lock a checkpoint against other runs; the lock of a process that died has no effect."""
     name = os.path.realpath(path) + ".lock"
     Path(name).parent.stat()  # filelock would make the folder
     lock = FileLock(name)
@@ -217,7 +217,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _refuse_others(given: dict[str, object], settings: Settings, path: Path) -> None:
-    """Refuse settings that are not those of the run."""
+    """Refuse settings that differ from those of the run."""
     for name, value in given.items():
         if value != (own := asdict(settings)[name]):
             option = "--" + name.replace("_", "-")
@@ -225,7 +225,7 @@ def _refuse_others(given: dict[str, object], settings: Settings, path: Path) -> 
 
 
 def _sample(options: argparse.Namespace) -> None:
-    """Write."""
+    """Write a text with the trained model."""
     seed = Settings(seed=options.seed).seed  # for its check
     model, vocabulary = load_model(options.checkpoint)
     written = write(
@@ -243,7 +243,7 @@ def _sample(options: argparse.Namespace) -> None:
 
 
 def _count(most: int | None = None) -> Callable[[str], int]:
-    """Give what reads a count."""
+    """Return a function that parses a count."""
 
     def count(argument: str) -> int:
         try:
@@ -260,13 +260,13 @@ def _count(most: int | None = None) -> Callable[[str], int]:
 
 
 def _say(line: str) -> None:
-    """Print a line; what the output cannot show of a name is escaped."""
+    """Print a line, escaping the characters that the output cannot show."""
     encoding = sys.stdout.encoding or "utf-8"
     _write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def _write(text: str, flush: bool = True) -> None:
-    """Write to standard output, at once even if it is a file."""
+    """Write to standard output and flush it, even if it is a file."""
     try:
         print(text, end="", flush=flush)  # noqa: T201 # a command line speaks
     except BrokenPipeError:

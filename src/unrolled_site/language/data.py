@@ -1,4 +1,4 @@
-"""A text as numbers: its alphabet, its parts, and the parallel streams a model reads."""
+"""A text as numbers: its vocabulary, its parts, and the parallel streams that a model reads."""
 
 import io
 import os
@@ -19,17 +19,17 @@ __all__ = [
     "streams",
 ]
 
-_LARGEST = 2**27  # bytes of a text, which needs some 20 times as many in memory
+_LARGEST = 2**27  # bytes of a text; in memory it needs some 20 times as many
 
 
 def northanger_abbey() -> str:
-    """Read the novel that ships with the pages, by Jane Austen, of 1803.
+    """Read the novel that ships with the pages: *Northanger Abbey* by Jane Austen, of 1803.
 
     Returns
     -------
     str
-        433 thousand characters, lines of 70 or so. Where it is from is written in the file
-        ``texts/README.md`` of `unrolled_site`.
+        433 thousand characters, in lines of about 70. The file ``texts/README.md`` in
+        `unrolled_site` states the source.
 
     Examples
     --------
@@ -41,28 +41,28 @@ def northanger_abbey() -> str:
 
 
 def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
-    r"""Read a text of yours.
+    r"""Read a text file.
 
     Parameters
     ----------
     path : str or os.PathLike
         A file of at most 2**27 bytes.
     encoding : str, default "utf-8"
-        How its characters are written, such as ``"utf-16"`` or ``"latin-1"``. It is not guessed.
+        The encoding of the file, such as ``"utf-16"`` or ``"latin-1"``. It is not guessed.
 
     Returns
     -------
     str
-        The text. Every line ends with a newline, however it ended in the file, and a byte order
-        mark at the beginning is left out: it says how the text is written, and is no part of it.
+        The text. Every line ends with a newline, whatever the line endings in the file. A byte
+        order mark at the beginning is dropped, since it is not part of the text.
 
     Raises
     ------
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     ValueError
-        If it is no text in that encoding, has a NUL character, is too large, or there is no such
-        encoding.
+        If it is not text in that encoding, contains a NUL character or is too large, or if the
+        encoding does not exist.
 
     Examples
     --------
@@ -99,17 +99,17 @@ def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
 
 
 class Vocabulary:
-    """The characters that there are, and the number of each: its place.
+    """The possible characters, each numbered by its position.
 
     Parameters
     ----------
     characters : str
-        They may repeat, so that a text can be given; they are sorted.
+        The characters in any order. They may repeat, so you can pass a whole text.
 
     Attributes
     ----------
     characters : str
-        V characters.
+        The V different characters, sorted.
 
     Raises
     ------
@@ -141,10 +141,10 @@ class Vocabulary:
 
     @property
     def opening(self) -> str:
-        r"""What a model reads first if nobody says.
+        r"""The character that a model reads first unless you specify one.
 
-        A newline, after which a line begins; if there is none, a space, after which a word does; if
-        there is none either, the first of the characters.
+        It is a newline, after which a line begins. If the vocabulary has none, it is a space, after
+        which a word begins; if there is no space either, it is the first of the characters.
 
         Examples
         --------
@@ -154,14 +154,14 @@ class Vocabulary:
         return next((c for c in "\n " if c in self._numbers), self.characters[0])
 
     def encode(self, text: str, name: str = "text") -> Tensor:
-        """Give the number of each character.
+        """Return the number of each character.
 
         Parameters
         ----------
         text : str
             L characters.
         name : str, default "text"
-            What an error calls it.
+            The name of the argument in error messages.
 
         Returns
         -------
@@ -188,7 +188,7 @@ class Vocabulary:
         return torch.tensor([self._numbers[character] for character in text], dtype=torch.long)
 
     def decode(self, numbers: Iterable[int] | Tensor) -> str:
-        """Give the text that the numbers stand for.
+        """Return the text that the numbers stand for.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class Vocabulary:
         Raises
         ------
         IndexError
-            If a number is not that of a character.
+            If a number does not belong to a character.
 
         Examples
         --------
@@ -219,7 +219,7 @@ class Vocabulary:
 
 
 def _shown(character: str) -> str:
-    """Show a character, and its code point if many look like it or nothing can be seen."""
+    """Show a character, with its code point if it is invisible or easily confused."""
     return repr(character) + ("" if character.isascii() else f" (U+{ord(character):04X})")
 
 
@@ -229,11 +229,11 @@ class Parts(NamedTuple):
     Attributes
     ----------
     training : str
-        What the model learns from.
+        The text that the model learns from.
     validation : str
-        What decisions are made by: when to stop, which unit to look at.
+        The text on which decisions are based, such as when to stop or which unit to look at.
     test : str
-        What the last figures are measured on, once all is decided.
+        The text for the final measurements, once everything is decided.
 
     Examples
     --------
@@ -247,9 +247,9 @@ class Parts(NamedTuple):
 
 
 def split(text: str) -> Parts:
-    """Cut a text in three: eight tenths to train on, one to validate on, one to test on.
+    """Split a text: eight tenths for training, one for validation, one for the test.
 
-    A book goes on as it began; cut in order, no part repeats a sentence of another.
+    The parts are consecutive, so no part repeats a sentence of the others.
 
     Parameters
     ----------
@@ -271,21 +271,23 @@ def split(text: str) -> Parts:
 
 
 def streams(numbers: Tensor, N: int) -> tuple[Tensor, Tensor]:
-    """Lay a text out as N streams that are read side by side.
+    """Arrange a text as N streams that are read side by side.
 
     Parameters
     ----------
     numbers : Tensor of int64, shape (L,)
         A text.
     N : int
-        Streams. Each has ``steps = (L - 1) // N`` characters; the rest of the text is left out.
+        Number of streams. Each has ``steps = (L - 1) // N`` characters; the rest of the text is
+        left out.
 
     Returns
     -------
     x : Tensor of int64, shape (steps, N)
-        In column n the text from place ``n * steps`` on.
+        Column n holds the text from position ``n * steps`` on.
     target : Tensor of int64, shape (steps, N)
-        The character after each, so that a column begins where the one before it ends.
+        The character that follows each one in `x`, so the last target of a column is the first
+        character of the next.
 
     Raises
     ------
@@ -315,7 +317,7 @@ def streams(numbers: Tensor, N: int) -> tuple[Tensor, Tensor]:
 
 
 def features(text: str) -> dict[str, Tensor]:
-    r"""Describe each character of a text by what a reader may ask of it.
+    r"""Describe each character of a text by features that a reader might ask about.
 
     Parameters
     ----------
@@ -325,11 +327,11 @@ def features(text: str) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to Tensor of float32, shape (L,)
-        What holds once the character has been read. ``"place in the line"`` and
-        ``"place in the word"``: how many characters since the last newline, and letters since the
-        last character that is none. ``"in quotation marks"``, ``"vowel"``, ``"capital letter"``
-        and ``"end of a word"``, a character after a letter that is none: 1 or 0. A quotation ends
-        with its mark or with its paragraph.
+        The features once the character has been read. ``"place in the line"`` and
+        ``"place in the word"`` count the characters since the last newline, and the letters since
+        the last character that is not a letter. ``"in quotation marks"``, ``"vowel"``,
+        ``"capital letter"`` and ``"end of a word"`` (a character that is not a letter, after one
+        that is) are 1 or 0. A quotation ends at the closing mark or at the end of its paragraph.
 
     Examples
     --------

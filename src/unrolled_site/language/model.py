@@ -1,4 +1,4 @@
-"""The network: an embedding, a GRU and an output layer; how good it is, and what it writes."""
+"""The network: an embedding, a GRU and an output layer; how to measure it and sample from it."""
 
 import math
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ class LanguageModel(nn.Module):
     V : int
         Characters in the vocabulary.
     embedding_size : int
-        Features by which the GRU sees a character.
+        Features that represent a character in the input of the GRU.
     hidden_size : int
-        Features of its state.
+        Features of the GRU's hidden state.
     num_layers : int, default 1
-        Its layers.
+        Layers of the GRU.
     dropout : float, default 0.0
-        Probability with which a feature of the embedding, of the output of the GRU and between
-        its layers is set to zero in training.
+        Probability of zeroing a feature during training: of the embedding, between the layers of
+        the GRU, and of its output.
 
     Raises
     ------
@@ -71,14 +71,14 @@ class LanguageModel(nn.Module):
         x : Tensor of int64, shape (L, N)
             Numbers of characters.
         hx : Tensor, shape (num_layers, N, H_out), optional
-            State before the first step, zeros if left out.
+            State before the first step; zeros if left out.
 
         Returns
         -------
         logits : Tensor, shape (L, N, V)
-            For the character after each; softmax makes probabilities of them.
+            Logits for the character after each one; softmax turns them into probabilities.
         hx : Tensor, shape (num_layers, N, H_out)
-            State after the last step, with which the next part of the streams goes on.
+            State after the last step, from which the next part of the streams continues.
 
         Examples
         --------
@@ -98,14 +98,14 @@ def bits_per_character(model: nn.Module, numbers: Tensor, N: int = 1, L: int = 1
     Parameters
     ----------
     model : torch.nn.Module
-        Called as `LanguageModel`. It is evaluated without dropout, and left in the mode it was in.
+        Called like `LanguageModel`. It is evaluated without dropout, and its mode is then restored.
     numbers : Tensor of int64, shape (characters,)
         The text.
     N : int, default 1
-        Streams, as in `streams`. More are faster, and each begins with a state of zeros; with one,
-        every character has all that comes before it as its context.
+        Number of streams, as in `streams`. More streams are faster, but each begins with a state of
+        zeros; with one, every character has all the text before it as context.
     L : int, default 1000
-        Time steps at once: a matter of memory.
+        Time steps per call of the model; more need more memory.
 
     Returns
     -------
@@ -145,34 +145,35 @@ def sample(
     prompt: str | None = None,
     generator: torch.Generator | None = None,
 ) -> str:
-    """Let a model write: draw a character, feed it back, draw the next.
+    """Let a model write: sample a character, feed it back, sample the next.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Called as `LanguageModel`. It runs without dropout, and is left in the mode it was in.
+        Called like `LanguageModel`. It runs without dropout, and its mode is then restored.
     vocabulary : Vocabulary
         What its numbers mean.
     length : int
         Characters to write.
     temperature : float, default 1.0
-        What the logits are divided by: below 1 likely characters become likelier, above 1 all
-        become more alike.
+        The number by which the logits are divided: below 1, likely characters become likelier;
+        above 1, the probabilities become more alike.
     prompt : str, optional
-        What it reads first, at least one character. If left out, `Vocabulary.opening`.
+        The text that the model reads first, at least one character; `Vocabulary.opening` if left
+        out.
     generator : torch.Generator, optional
-        Where the random numbers come from; PyTorch's global generator if left out.
+        Source of the random numbers; PyTorch's global generator if left out.
 
     Returns
     -------
     str
-        What it writes, without the prompt.
+        The text that the model writes, without the prompt.
 
     Raises
     ------
     ValueError
-        If `length` is negative, `temperature` is not a finite number greater than zero, `prompt`
-        is empty, a character of it is not in the vocabulary, or the logits of `model` make no
+        If `length` is negative, `temperature` is not a finite number greater than zero, `prompt` is
+        empty or has a character that is not in the vocabulary, or the logits of `model` do not give
         probabilities.
 
     Examples
@@ -192,7 +193,7 @@ def write(
     prompt: str | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[str]:
-    """Let a model write as `sample` does, and give each character when it is drawn.
+    """Let a model write as `sample` does, yielding each character as it is sampled.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ def write(
     Raises
     ------
     ValueError
-        As `sample`, before the first character; for the logits, when they come.
+        As in `sample`, before the first character; because of the logits, when they are computed.
 
     Examples
     --------
@@ -259,17 +260,17 @@ def correlations(states: Tensor, feature: Tensor) -> Tensor:
     states : Tensor, shape (L, H_out)
         States after each character.
     feature : Tensor, shape (L,)
-        What holds after each.
+        Value of the feature after each character.
 
     Returns
     -------
     Tensor, shape (H_out,)
-        Pearson's correlation, -1 to 1; 0 for a unit or a feature that never changes.
+        Pearson's correlation, from -1 to 1; 0 if the unit or the feature never changes.
 
     Raises
     ------
     ValueError
-        If there are not as many states as values of the feature.
+        If the number of states differs from the number of feature values.
 
     Examples
     --------
@@ -286,7 +287,7 @@ def correlations(states: Tensor, feature: Tensor) -> Tensor:
 
 
 def _standardised(values: Tensor) -> Tensor:
-    """Give differences from the mean, divided by their norm; zeros for what never changes."""
+    """Subtract the mean and divide by the norm; zeros where nothing changes."""
     values = values.double()
     differences = values - values.mean(0)
     norm = differences.norm(dim=0)

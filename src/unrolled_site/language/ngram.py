@@ -1,4 +1,4 @@
-"""A language model that counts: what a network has to beat."""
+"""A language model that counts: the baseline that a network has to beat."""
 
 import math
 from collections import Counter, defaultdict
@@ -13,7 +13,7 @@ __all__ = ["NGram"]
 
 
 class _Counts(NamedTuple):
-    """What is known of the characters that follow the contexts of one length."""
+    """Counts of the characters that follow the contexts of one length."""
 
     of: dict[str, dict[str, int]]  # by context and character
     total: dict[str, int]  # by context
@@ -26,31 +26,31 @@ class NGram:
     Parameters
     ----------
     text : str
-        What is counted.
+        The text in which to count.
     order : int
-        Characters that are looked at, the predicted one included: 1 looks at no other.
+        How many characters are used, including the predicted one: 1 uses no context.
     vocabulary : Vocabulary
-        Every character that there may be, seen in `text` or not.
+        All possible characters, whether they occur in `text` or not.
 
     Raises
     ------
     ValueError
-        If `order` is not at least 1, `text` has not more characters than that, or a character of
-        `text` is not in the vocabulary.
+        If `order` is less than 1, `text` does not have more than `order` characters, or a character
+        of `text` is not in the vocabulary.
 
     Notes
     -----
-    With ``n(c s)`` for how often `s` follows the context `c`, ``n(c)`` for their sum over `s`, and
-    ``d`` for the discount,
+    Let ``n(c s)`` be how often `s` follows the context `c`, ``n(c)`` the sum of these counts over
+    `s`, and ``d`` the discount. Then
 
     ``p(s | c) = (max(n(c s) - d, 0) + d * kinds(c) * p(s | shorter c)) / n(c)``
 
-    where ``kinds(c)`` counts the different characters that follow `c`, and ``shorter c`` lacks the
-    first character. What the discount takes from the characters that were seen goes to the next
-    shorter context, whose last resort, without any context, is the same probability for all. Only
-    the longest context counts how often; a shorter one counts in how many different contexts, one
-    character longer, the pair was seen. ``d = n_1 / (n_1 + 2 n_2)``, where ``n_k`` is how many
-    pairs have the count k.
+    where ``kinds(c)`` counts the different characters that follow `c`, and ``shorter c`` is `c`
+    without its first character. The probability that the discount takes from the characters seen
+    goes to the next shorter context; below the empty context, all characters are equally likely.
+    Only the longest contexts count occurrences; a shorter one counts in how many different
+    contexts, one character longer, the pair was seen. ``d = n_1 / (n_1 + 2 n_2)``, where ``n_k`` is
+    the number of pairs with count k.
 
     Source: S. F. Chen and J. Goodman, "An empirical study of smoothing techniques for language
     modeling" (1999), interpolated Kneser-Ney smoothing with one discount for each length.
@@ -81,19 +81,19 @@ class NGram:
             self._counts.append(_counted(grams))
 
     def probability(self, context: str, character: str) -> float:
-        """Give the probability that a character comes next.
+        """Return the probability that a character comes next.
 
         Parameters
         ----------
         context : str
-            What comes before it; only its last ``order - 1`` characters count.
+            The text before it, of which only the last ``order - 1`` characters count.
         character : str
             One character of the vocabulary.
 
         Returns
         -------
         float
-            More than 0.
+            The probability, always more than 0.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class NGram:
         return self._probability(context, character)
 
     def probabilities(self, context: str) -> NDArray[np.float64]:
-        """Give the probability of each character to come next.
+        """Return the probability that each character comes next.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class NGram:
         Returns
         -------
         ndarray of float64, shape (V,)
-            In the order of the vocabulary; the sum is 1.
+            Probabilities in the order of the vocabulary; they sum to 1.
 
         Examples
         --------
@@ -133,7 +133,7 @@ class NGram:
         return np.array([self._probability(context, c) for c in self.vocabulary.characters])
 
     def bits_per_character(self, text: str) -> float:
-        """Measure how well a text is predicted.
+        """Measure how well the model predicts a text.
 
         Parameters
         ----------
@@ -143,8 +143,8 @@ class NGram:
         Returns
         -------
         float
-            The mean of ``-log2 p`` over all characters but the first, each with what comes
-            before it as its context.
+            The mean of ``-log2 p`` over all characters but the first, each with the text before it
+            as context.
 
         Raises
         ------

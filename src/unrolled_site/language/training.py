@@ -1,4 +1,4 @@
-"""Training that can be stopped at any moment and goes on to the same numbers, bit for bit."""
+"""Training that can be stopped at any moment and resumed, with bitwise identical results."""
 
 import hashlib
 import math
@@ -20,34 +20,34 @@ from unrolled_site.language.model import LanguageModel, bits_per_character
 
 __all__ = ["Training", "load_model", "load_settings"]
 
-_LARGEST = 2**28  # numbers, 1 GiB of float32: what is more is a slip of the hand
+_LARGEST = 2**28  # numbers, 1 GiB of float32: anything larger is a typing error
 
 
 class Training:
-    """A training run: a model, and how far it has come.
+    """A training run: a model, and how far its training has come.
 
-    Random numbers come from a generator of its own: what else draws some, as sampling does, has no
-    influence, and PyTorch's global generator stays as it is.
+    Random numbers come from a separate generator. Other code that draws some, such as `sample`,
+    does not affect the run, and the run does not change PyTorch's global generator.
 
     Parameters
     ----------
     text : str
-        It is cut in three by `split`.
+        The text, which `split` divides into three parts.
     settings : Settings
-        What decides the numbers.
+        Everything else that determines the numbers.
 
     Attributes
     ----------
     model : LanguageModel
-        It changes with every update.
+        The model, which changes with every update.
     vocabulary : Vocabulary
         The characters of `text`.
     step : int
-        Updates made.
+        Updates made so far.
     hx : Tensor, shape (num_layers, N, H_out), or None
-        The state with which the next chunk begins; None is zeros.
+        The state with which the next chunk begins; None means zeros.
     norm : float
-        Norm of the last gradient, before it was clipped; not a number before the first.
+        Norm of the last gradient before clipping; NaN before the first update.
     generator : Tensor of uint8
         State of the random generator.
 
@@ -93,7 +93,7 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """Whether all updates are made.
+        """Whether all updates have been made.
 
         Examples
         --------
@@ -108,14 +108,14 @@ class Training:
         Returns
         -------
         float
-            Bits per character of the chunk that it learnt from, before the update.
+            Bits per character, before the update, of the chunk that it learned from.
 
         Raises
         ------
         RuntimeError
-            If all updates are made.
+            If all updates have been made.
         FloatingPointError
-            If the gradient is not finite; then the parameters are as they were.
+            If the gradient is not finite; the parameters are then unchanged.
 
         Examples
         --------
@@ -158,7 +158,7 @@ class Training:
         Parameters
         ----------
         N : int, default 32
-            Streams, as in `bits_per_character`; fewer if the part is short.
+            Number of streams, as in `bits_per_character`; fewer if the part is short.
 
         Returns
         -------
@@ -176,12 +176,12 @@ class Training:
         return bits_per_character(self.model, self.validation, N, L)
 
     def checkpoint(self) -> Checkpoint:
-        """Give all that the rest of the run depends on.
+        """Return everything that the rest of the run depends on.
 
         Returns
         -------
         Checkpoint
-            It changes with the run; `save` writes it.
+            The checkpoint that `save` writes. It changes as the run continues.
 
         Examples
         --------
@@ -200,29 +200,30 @@ class Training:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint: all that the rest of the run depends on.
+        """Write a checkpoint: everything that the rest of the run depends on.
 
-        Whoever reads `path` finds the old file or the new one, whole, also if this process is
-        killed while it writes; see `unrolled.files.write_whole`.
+        Anyone who reads `path` finds the complete old file or the complete new one, even if this
+        process is killed while it writes; see `unrolled.files.write_whole`.
 
         Parameters
         ----------
         path : str or os.PathLike
-            Where to.
+            Where to write.
 
         Raises
         ------
         OSError
-            If it cannot be written; then `path` is as it was.
+            If it cannot be written; `path` is then unchanged.
         ValueError
-            If it could not be read back, because a parameter is not finite; then likewise.
+            If it could not be read back, because a parameter is not finite; `path` is then
+            unchanged.
 
         Notes
         -----
-        A checkpoint has the parameters, the averages of Adam, the state of the random generator,
-        how many updates were made, from which follows the place in the text, and the state of
-        every stream there. The settings, the alphabet and a hash of the text make sure that
-        nothing else goes on from it.
+        A checkpoint holds the parameters, Adam's averages, the state of the random generator, the
+        number of updates, which determines the position in the text, and the state of every stream
+        at that position. The settings, the vocabulary and a hash of the text ensure that no other
+        run continues from it.
 
         Examples
         --------
@@ -240,30 +241,30 @@ class Training:
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str], text: str) -> "Training":
-        """Go on from a checkpoint.
+        """Resume a run from a checkpoint.
 
-        On the same machine, with the same PyTorch and number of threads, the run arrives at the
-        numbers at which it would have arrived without a stop.
+        On the same machine, with the same PyTorch and number of threads, the run reaches the same
+        numbers as it would have reached without the interruption.
 
         Parameters
         ----------
         path : str or os.PathLike
-            What `save` wrote.
+            A file that `save` wrote.
         text : str
             The text of the run.
 
         Returns
         -------
         Training
-            The run, where it was.
+            The run, at the point where it was saved.
 
         Raises
         ------
         OSError
             If `path` cannot be read.
         ValueError
-            If it is no checkpoint, is damaged, holds what no run can have, or belongs to another
-            text.
+            If it is not a checkpoint, is damaged, holds values that no run can have, or belongs to
+            a different text.
 
         Examples
         --------
@@ -296,17 +297,17 @@ def load_settings(path: str | os.PathLike[str]) -> Settings:
     Parameters
     ----------
     path : str or os.PathLike
-        What `Training.save` wrote.
+        A file that `Training.save` wrote.
 
     Returns
     -------
     Settings
-        Those of the run.
+        The settings of the run.
 
     Raises
     ------
     OSError, ValueError
-        As `Training.resume`.
+        As in `Training.resume`.
 
     Examples
     --------
@@ -326,19 +327,19 @@ def load_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary]
     Parameters
     ----------
     path : str or os.PathLike
-        What `Training.save` wrote.
+        A file that `Training.save` wrote.
 
     Returns
     -------
     model : LanguageModel
-        As it was, in evaluation mode.
+        The model as it was saved, in evaluation mode.
     vocabulary : Vocabulary
-        What its numbers mean.
+        The meaning of its numbers.
 
     Raises
     ------
     OSError, ValueError
-        As `Training.resume`.
+        As in `Training.resume`.
 
     Examples
     --------
@@ -358,7 +359,7 @@ def load_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary]
 
 
 def _model(vocabulary: Vocabulary, settings: Settings) -> LanguageModel:
-    """Make the model of a run, with parameters drawn anew."""
+    """Build the untrained model of a run."""
     return LanguageModel(
         len(vocabulary),
         settings.embedding_size,
@@ -369,7 +370,7 @@ def _model(vocabulary: Vocabulary, settings: Settings) -> LanguageModel:
 
 
 def _refuse_too_large(settings: Settings, V: int) -> None:
-    """Refuse a model or an update that could fill the memory, before there is one."""
+    """Refuse a model or an update that could fill the memory, before it is built."""
     parameters = sum(map(math.prod, settings.shapes(V).values()))
     if parameters > _LARGEST:
         raise ValueError(
