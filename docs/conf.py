@@ -94,6 +94,7 @@ myst_substitutions = {
     "n": N,  # in a sentence, where a size is a count
     "l": L,
     "h_in": H_in,
+    "h_out": H_out,
     "x_shape": _code((N, L, H_in)),
     "h_0_shape": _code((1, N, H_out)),
     "weight_ih_shape": _code(_parameters["weight_ih_l0"]),
