@@ -152,6 +152,14 @@ def test_small_states_suit_numpy(N: int, device: str, packed: bool, expected: bo
     assert suits_numpy(x, weight, Order(sizes=[N] * L if packed else None)) is expected
 
 
+@pytest.mark.parametrize(
+    ("N", "features", "expected"), [(1, 512, True), (2, 512, True), (1, 513, False)]
+)
+def test_large_weights_suit_pytorch(N: int, features: int, expected: bool) -> None:
+    x, weight = torch.zeros(L, N, H_in), torch.zeros(features, features)
+    assert suits_numpy(x, weight, Order()) is expected
+
+
 # The modules
 
 

@@ -35,6 +35,7 @@ from unrolled.layers import STEPS, Direction, State, Weights, plain_direction
 from unrolled.shapes import GATES
 
 __all__ = [
+    "FEATURES_FOR_NUMPY",
     "FORWARD",
     "NUMBERS_FOR_NUMPY",
     "RUNGS",
@@ -61,6 +62,9 @@ __all__ = [
 
 NUMBERS_FOR_NUMPY = 1024
 """The largest number of elements in a state for which switching to NumPy pays off."""
+
+FEATURES_FOR_NUMPY = 512
+"""The largest ``H_out`` for which it does: a large weight for one sequence suits PyTorch better."""
 
 # How many numbers of the gates are computed together if they need not be kept.
 _PIECE = 2**18
@@ -671,7 +675,7 @@ def suits_numpy(inputs: Tensor, weight_hh: Tensor, order: Order) -> bool:
     -------
     bool
         Whether to use NumPy instead of PyTorch: true on a CPU, for input that is not packed and a
-        state of at most 1024 numbers.
+        state of at most 1024 numbers, at most 512 of them for one sequence.
 
     Examples
     --------
@@ -681,7 +685,8 @@ def suits_numpy(inputs: Tensor, weight_hh: Tensor, order: Order) -> bool:
     """
     if order.sizes is not None or not inputs.is_cpu:
         return False
-    return inputs.size(1) * weight_hh.size(1) <= NUMBERS_FOR_NUMPY
+    H_out = weight_hh.size(1)
+    return inputs.size(1) * H_out <= NUMBERS_FOR_NUMPY and H_out <= FEATURES_FOR_NUMPY
 
 
 def check_finite(*arrays: NDArray[Any]) -> None:
