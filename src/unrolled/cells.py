@@ -50,7 +50,7 @@ def rnn_step(
     h : ndarray or Tensor, shape (N, H_out) or (H_out,)
         Hidden state after the previous step, ``h_{t-1}``.
     weight_hh : ndarray or Tensor, shape (H_out, H_out)
-        Weight of the hidden state, stored (new, old).
+        Weight of the hidden state; a row for each new feature, a column for each old one.
     bias_hh : ndarray or Tensor, shape (H_out,), optional
         Its bias.
     nonlinearity : {"tanh", "relu"}, default "tanh"
@@ -165,7 +165,7 @@ def lstm_step(
     Notes
     -----
     ``c_t = f c_{t-1} + i g`` and ``h_t = o tanh(c_t)``, where ``i``, ``f`` and ``o`` are the
-    sigmoid, and ``g`` is the hyperbolic tangent, of their parts of
+    sigmoids, and ``g`` is the hyperbolic tangent, of the corresponding parts of
     ``x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh``; from the docstring of `torch.nn.LSTM`.
     S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory" (1997), with the forget gate of
     F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to Forget" (2000).
@@ -266,7 +266,7 @@ def gru_step(x_projected: Array, h: Array, weight_hh: Array, bias_hh: Array | No
 
     Notes
     -----
-    ``r`` and ``z`` are the sigmoid of their parts of
+    ``r`` and ``z`` are the sigmoids of their parts of
     ``x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh``,
     ``n = tanh(x_t W_in^T + b_in + r (h_{t-1} W_hn^T + b_hn))`` and
     ``h_t = (1 - z) n + z h_{t-1}``; from the docstring of `torch.nn.GRU`. Like PyTorch, the code

@@ -202,7 +202,7 @@ class Recurrent(nn.RNNBase):
         Notes
         -----
         A time step that does not count leaves the state unchanged. The result is therefore the same
-        as with packing, but without sorting; it agrees up to rounding, since the products have
+        as with packing, but without sorting; it agrees only up to rounding, since the products have
         different sizes.
 
         `torch.compile`, ``torch.jit.trace`` and ``torch.func.vmap`` cannot look at the values in
@@ -262,7 +262,7 @@ class Recurrent(nn.RNNBase):
         return [partial(plain_direction, step) for step in steps]
 
     def _batch(self, input: Any, hx: Any, lengths: Any, mask: Any, weight: Tensor) -> "_Batch":
-        """Make input and states time-major, ``(L, N, H_in)``, with functions for the way back."""
+        """Make input and states time-major, ``(L, N, H_in)``, and return functions that undo it."""
         _checks.check_input(input)
         given = _checks.named_states(self, hx)
         _checks.check_ranks(given, input)
@@ -297,7 +297,7 @@ class Recurrent(nn.RNNBase):
     def _packed_batch(
         self, input: PackedSequence, hx: Any, lengths: Any, mask: Any, weight: Tensor
     ) -> "_Batch":
-        """Sort the states in the order of the sequences, with functions for the way back."""
+        """Sort the states in the order of the sequences, and return functions that undo it."""
         data, batch_sizes, sorted_indices, unsorted_indices = input
         sizes = _checks.check_packed(input, lengths, mask)
         _checks.check_features(self, data, weight)
@@ -385,11 +385,11 @@ class RNN(Recurrent):
     ===============================================  =====================================
     call it on a CPU, in float32 or float64          `unrolled.fast`
     pass `lengths` or `mask`                         the plain loop
-    another dtype, another device                    the plain loop
+    use another dtype or another device              the plain loop
     pass a subclass of ``Tensor``                    the plain loop
     autocast, `torch.func`, compile, trace, modes    the plain loop
     backward under these, or a second derivative     the plain loop, in the backward pass
-    get an infinity or NaN, or above 1e19            `unrolled.fast`, then the plain loop
+    get infinity, NaN or a value above 1e19          `unrolled.fast`, then the plain loop
     ===============================================  =====================================
 
     As in `torch.nn.RNN`, the ninth positional argument is ``proj_size``. It must be 0, and cannot

@@ -242,7 +242,7 @@ def parameter_shapes(
     input_size, hidden_size : int
         Features of the input and of one gate.
     num_layers : int, default 1
-        Layers on top of each other.
+        Number of stacked layers.
     bias : bool, default True
         Whether there are ``bias_ih`` and ``bias_hh``.
     bidirectional : bool, default False
@@ -514,7 +514,7 @@ def check_arguments(
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        For an argument of the wrong type or a value out of range, as ``torch.nn`` does.
+        For an argument of the wrong type or a value out of range, as in ``torch.nn``.
 
     Notes
     -----
