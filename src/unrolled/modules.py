@@ -377,8 +377,9 @@ class RNN(Recurrent):
     -----
     ``h_t = tanh(x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh)``, from the docstring of
     `torch.nn.RNN`. With `fast`, results agree with PyTorch's to within 2e-6 in float32 and 1e-12 in
-    float64. The fast path handles any number of layers, both directions and every layout; where it
-    does not apply, the plain loop runs without a warning:
+    float64, for weights as `torch.nn` starts them and some hundred steps. The fast path handles any
+    number of layers, both directions and every layout; where it does not apply, the plain loop
+    runs without a warning:
 
     ===============================================  =====================================
     what you do                                      what runs with ``fast=True``
