@@ -178,7 +178,7 @@ def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEn
 def minutes_of(env: BuildEnvironment, page: str) -> int:
     """Add up the minutes of a page, or of all pages of a folder."""
     pages = [page] if not page.endswith("/") else [p for p in _kept(env) if p.startswith(page)]
-    return sum(max(1, round(_kept(env)[name] / 60)) for name in pages)
+    return max(1, round(sum(_kept(env)[name] for name in pages) / 60))
 
 
 def set_minutes(app: Sphinx, document: nodes.document, docname: str) -> None:
