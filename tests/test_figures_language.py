@@ -22,31 +22,6 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
-@pytest.fixture(scope="module", params=FIGURES)
-def figure(request: pytest.FixtureRequest) -> Figure:
-    return FIGURES[request.param]()
-
-
-@pytest.mark.parametrize(
-    "check",
-    [
-        general.test_a_figure_is_valid_xml_and_says_what_it_shows,
-        general.test_every_id_is_unique_and_every_reference_has_its_target,
-        general.test_colours_are_those_of_the_palette,
-        general.test_nothing_moves_runs_or_loads,
-        general.test_text_is_large_enough_on_a_phone,
-        general.test_everything_lies_inside,
-    ],
-)
-def test_the_rules_of_all_figures_hold(check: Callable[[Figure], None], figure: Figure) -> None:
-    check(figure)
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_the_same_in_every_build(name: str) -> None:
-    assert FIGURES[name]().svg() == FIGURES[name]().svg()
-
-
 def test_streams_show_every_character_the_states_and_the_gradients() -> None:
     figure = FIGURES["streams"]()
     root = general.tree(figure)

@@ -8,6 +8,7 @@ from .architecture import KINDS, folded, influence, sequence_problem, sequence_p
 from .arithmetic import addition_trees, output_layer, product, step_equation
 from .backward import backward_through_time
 from .charts import bars, histogram, lines
+from .draws import bits_to_weight, eigenvalues
 from .gates import gate_by_gate, gru_cell, lstm_cell
 from .ladder import ladder
 from .language import text_streams, unit_over_text
@@ -32,8 +33,10 @@ __all__ = [
     "addition_trees",
     "backward_through_time",
     "bars",
+    "bits_to_weight",
     "block",
     "broadcast_picture",
+    "eigenvalues",
     "folded",
     "gate_by_gate",
     "gate_layouts",

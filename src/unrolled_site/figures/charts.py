@@ -416,24 +416,28 @@ def spread(wanted: Sequence[float], heights: Sequence[float], room: float) -> li
     [46.0, 56.0, 90.0]
     """
     order = sorted(range(len(wanted)), key=wanted.__getitem__)
-    up, down, edge = dict[int, float](), dict[int, float](), 0.0
-    for index in order:
-        up[index] = max(wanted[index], edge + heights[index] / 2)
-        edge = up[index] + heights[index] / 2
-    edge = room
-    for index in reversed(order):
-        down[index] = min(wanted[index], edge - heights[index] / 2)
-        edge = down[index] - heights[index] / 2
+    middles, sizes = [wanted[index] for index in order], [heights[index] for index in order]
     # Half way between both every distance still holds; then both ends of the room.
-    places, edge = {index: (up[index] + down[index]) / 2 for index in order}, 0.0
-    for index in order:
-        places[index] = max(places[index], edge + heights[index] / 2)
-        edge = places[index] + heights[index] / 2
-    edge = room
-    for index in reversed(order):
-        places[index] = min(places[index], edge - heights[index] / 2)
-        edge = places[index] - heights[index] / 2
+    risen, sunk = _risen(middles, sizes, 0.0), _sunk(middles, sizes, room)
+    middles = [(a + b) / 2 for a, b in zip(risen, sunk, strict=True)]
+    middles = _sunk(_risen(middles, sizes, 0.0), sizes, room)
+    places = dict(zip(order, middles, strict=True))
     return [places[index] for index in range(len(wanted))]
+
+
+def _risen(middles: list[float], sizes: list[float], edge: float) -> list[float]:
+    """Move each label up as far as the edge and the one before it make it."""
+    risen = []
+    for middle, size in zip(middles, sizes, strict=True):
+        risen.append(max(middle, edge + size / 2))
+        edge = risen[-1] + size / 2
+    return risen
+
+
+def _sunk(middles: list[float], sizes: list[float], edge: float) -> list[float]:
+    """Do the same downwards, from the last label on."""
+    turned = [-middle for middle in reversed(middles)]
+    return [-middle for middle in reversed(_risen(turned, sizes[::-1], -edge))]
 
 
 def _tick(value: float, _: int) -> str:
