@@ -1,6 +1,7 @@
 """How the site is built. Pages have nothing to configure; what is unusual here says why."""
 
 import hashlib
+import json
 import os
 import sys
 import tomllib
@@ -52,6 +53,7 @@ extensions = [
     "shared_cache",
     "teaching",
 ]
+moved = json.loads((DOCS / "_data" / "moved.json").read_text("utf-8"))
 exclude_patterns = ["_build", "_data", "_ext", "_inventories", "_scripts"]
 templates_path = ["_templates"]
 nitpicky = True

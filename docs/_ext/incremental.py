@@ -18,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.environment import BuildEnvironment
 from sphinx.util.typing import ExtensionMetadata
+from teaching import WALKTHROUGH, minutes_of
 
 
 def _digest(text: bytes) -> str:
@@ -38,7 +39,7 @@ def changed_pages(
 
 
 def shared(env: BuildEnvironment) -> str:
-    """Collect what a page can show of another: titles, contents, targets, numbers, glue."""
+    """Collect what pages show of each other: titles, contents, numbers, glue, minutes and so on."""
     exercises = getattr(env, "sphinx_exercise_registry", {})
     glue = Path(env.mystnb_config.output_folder).rglob("*.glue.json")  # type: ignore[attr-defined]  # MyST-NB puts it there
     return pformat(
@@ -49,6 +50,7 @@ def shared(env: BuildEnvironment) -> str:
             {domain.name: domain.data for domain in env.domains.sorted()},
             {label: str(exercise["node"]) for label, exercise in exercises.items()},
             {str(path): json.loads(path.read_text("utf-8")) for path in glue},
+            minutes_of(env, WALKTHROUGH),
             # Of the headings that links lead to, id and title, but not their line.
             {
                 name: {slug: seen[1:] for slug, seen in data.get("myst_slugs", {}).items()}

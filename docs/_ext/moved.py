@@ -1,6 +1,6 @@
 """Old addresses lead to where their content is now.
 
-``docs/_data/moved.json`` maps them: a page to a page, ``walkthrough/claims`` to ``deeper/claims``,
+``moved`` in ``conf.py`` maps them: a page to a page, ``walkthrough/claims`` to ``deeper/claims``,
 and a section of a page to a page and section, ``module/speed#speed-floor`` to
 ``module/speed_tables#speed-floor``. A page that is gone leaves a file that leads on; a section that
 is gone from a page that is still there is looked up by ``site.js``.
@@ -18,7 +18,6 @@ from sphinx.util.osutil import relative_uri
 from sphinx.util.typing import ExtensionMetadata
 
 logger = logging.getLogger(__name__)
-FILE = Path(__file__).parent.parent / "_data" / "moved.json"
 STUB = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -30,12 +29,6 @@ STUB = """<!doctype html>
 <p>This page has moved to <a href="{to}">{to}</a>.</p>
 </html>
 """
-
-
-def moved() -> dict[str, str]:
-    """Read what has moved where."""
-    found: dict[str, str] = json.loads(FILE.read_text("utf-8"))
-    return found
 
 
 def uri(app: Sphinx, page: str, target: str) -> str:
@@ -52,7 +45,7 @@ def sections(
     """Give a page the sections that it once had, each with its new address."""
     there = {
         old.partition("#")[2]: uri(app, page, new)
-        for old, new in moved().items()
+        for old, new in app.config.moved.items()
         if old.startswith(f"{page}#")
     }
     context["moved"] = json.dumps(there) if there else ""
@@ -62,7 +55,7 @@ def pages(app: Sphinx, exception: Exception | None) -> None:
     """Write a file for each page that is gone, and warn of a new address that is not there."""
     if exception or app.builder.name != "html":
         return
-    for old, new in moved().items():
+    for old, new in app.config.moved.items():
         to, _, section = new.partition("#")
         file = Path(app.outdir, f"{to}.html")
         if not file.exists() or (section and f'id="{section}"' not in file.read_text("utf-8")):
@@ -76,6 +69,7 @@ def pages(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_config_value("moved", {}, "html", types=[dict])
     app.connect("html-page-context", sections)
     app.connect("build-finished", pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

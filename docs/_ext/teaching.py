@@ -156,29 +156,18 @@ def seconds(document: nodes.document) -> float:
     return total
 
 
-def _kept(env: BuildEnvironment) -> dict[str, float]:
-    if not hasattr(env, "unrolled_seconds"):
-        env.unrolled_seconds = {}  # type: ignore[attr-defined]  # extensions may keep things there
-    kept: dict[str, float] = env.unrolled_seconds  # type: ignore[attr-defined]  # as above
-    return kept
-
-
 def count_seconds(app: Sphinx, document: nodes.document) -> None:
-    _kept(app.env)[app.env.docname] = seconds(document)
-
-
-def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
-    _kept(env).pop(docname, None)
-
-
-def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEnvironment) -> None:
-    _kept(env).update({name: _kept(other)[name] for name in docnames if name in _kept(other)})
+    app.env.metadata[app.env.docname]["seconds"] = seconds(document)
 
 
 def minutes_of(env: BuildEnvironment, page: str) -> int:
     """Add up the minutes of a page, or of all pages of a folder."""
-    pages = [page] if not page.endswith("/") else [p for p in _kept(env) if p.startswith(page)]
-    return max(1, round(sum(_kept(env)[name] for name in pages) / 60))
+    taken = (
+        data["seconds"]
+        for name, data in env.metadata.items()
+        if "seconds" in data and (name.startswith(page) if page.endswith("/") else name == page)
+    )
+    return max(1, round(sum(taken) / 60))
 
 
 def set_minutes(app: Sphinx, document: nodes.document, docname: str) -> None:
@@ -225,8 +214,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_role("minutes", minutes_role)
     app.add_transform(Fold)
     app.connect("doctree-read", count_seconds)
-    app.connect("env-purge-doc", forget)
-    app.connect("env-merge-info", merge)
     app.connect("env-check-consistency", check_walkthrough)
     app.connect("doctree-resolved", set_minutes)
     app.connect("env-get-updated", restore_numbers, priority=100)

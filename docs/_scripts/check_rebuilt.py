@@ -13,6 +13,7 @@ from pathlib import Path
 from check_resized import build, copied
 
 LABEL, TITLE = "(one-step)=\n", "# One time step\n"
+PLAIN = re.compile(r"^[A-Z][^{}`|\n]*\n", re.M)  # a line of words alone
 
 
 def rebuild(copy: Path, options: list[str], site: str = "html", *, warns: bool = False) -> None:
@@ -39,6 +40,9 @@ def main() -> None:
     rebuild(copy, options)
     print("A new title, which the side bar of every page shows", flush=True)
     page.write_text(text.replace(TITLE, "# Another title\n"), "utf-8")
+    rebuild(copy, options)
+    print("Fewer words, and with them fewer minutes, which other pages add up", flush=True)
+    page.write_text(PLAIN.sub("", text), "utf-8")
     rebuild(copy, options)
     rebuild(copy, options, "afresh")
     for file in sorted((copy / "afresh").rglob("*.html")):

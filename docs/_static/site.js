@@ -1,7 +1,9 @@
 // A section that has moved to another page is still found at its old address.
-const moved = JSON.parse(document.getElementById("u-moved")?.textContent ?? "{}");
+const moved = new Map(
+  Object.entries(JSON.parse(document.getElementById("u-moved")?.textContent ?? "{}")),
+);
 const follow = () => {
-  const address = moved[decodeURIComponent(location.hash.slice(1))];
+  const address = moved.get(location.hash.slice(1));
   if (address) location.replace(address);
 };
 follow();
