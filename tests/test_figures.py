@@ -669,3 +669,9 @@ def test_matplotlib_is_imported_by_the_first_plot_only() -> None:
 def test_a_figure_is_a_value() -> None:
     assert figures.folded() == figures.folded()
     assert isinstance(figures.folded(), Figure)
+
+
+def test_variables_are_italic_and_words_upright() -> None:
+    root = ET.fromstring(text(0, 0, "H_{in} < H_{out}, W_{ih}", kind="math"))
+    assert [n.text for n in root.iter("tspan") if "class" in n.attrib] == ["H", "H", "W", "ih"]
+    assert "".join(root.itertext()).replace("\u200b", "") == "Hin < Hout, Wih"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["bars", "histogram", "lines"]
 
 _LONGEST, _LINE = 17, 14.0  # letters of a line of a name, and its height
+_APART = 4.0  # between two names
 _DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.8)), (0, (7, 2, 1.5, 2)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # What is not a symbol has no symbol's colour: series without a token are in ink, and muted.
@@ -365,7 +366,8 @@ def _plot(
 def _have_room(ends: Sequence[_End], height: float) -> bool:
     """Tell whether the names fit beside the plot."""
     rows = [row for end in ends for row in end.name.split("\n")]
-    return 0 < len(rows) * _LINE <= height - 60 and max(map(len, rows)) <= _LONGEST
+    needed = len(rows) * _LINE + len(ends) * _APART
+    return 0 < needed <= height - 60 and max(map(len, rows)) <= _LONGEST
 
 
 def _name_ends(canvas: "Canvas", axes: "Axes", ends: Sequence[_End]) -> None:
@@ -388,7 +390,7 @@ def _name_ends(canvas: "Canvas", axes: "Axes", ends: Sequence[_End]) -> None:
     points = axes.bbox.height / canvas.dpi * 72
     to_axes = axes.transData + axes.transAxes.inverted()
     wanted = [float(to_axes.transform((end.x, end.y))[1]) * points for end in ends]
-    heights = [_LINE * (end.name.count("\n") + 1) for end in ends]
+    heights = [_LINE * (end.name.count("\n") + 1) + _APART for end in ends]
     for note, place in zip(notes, spread(wanted, heights, points), strict=True):
         note.set_position((1.03, place / points))
 

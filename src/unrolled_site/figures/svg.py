@@ -47,7 +47,8 @@ Content: TypeAlias = str | Sequence[tuple[str, str | None]]
 
 _INDEX = 0.72
 _MARKUP = re.compile(r"_\{(?P<low>[^{}]*)\}(?:\^\{(?P<high>[^{}]*)\})?|\^\{(?P<only>[^{}]*)\}")
-_ITALIC = re.compile(r"[A-Za-zα-ω]+")
+# Variables of mathematics are italic; words and entities are upright, as the "in" of H_in.
+_VARIABLE = re.compile(r"(?<![A-Za-zα-ω&])(?!in\b)[A-Za-zα-ω]{1,2}(?![A-Za-zα-ω])")
 # Advance widths in em, good enough for layout; what is not listed is 0.53 wide.
 _WIDTHS = {
     **dict.fromkeys("il.,:;'|!jI", 0.28),
@@ -296,9 +297,8 @@ def _append(inner: str, content: str, dx: float, dy: float) -> tuple[str, float,
 
 def _span(content: str, dx: float, dy: float, size: float | None = None) -> str:
     """Write a span of mathematics, moved by (`dx`, `dy`)."""
-    written = _ITALIC.sub(
-        lambda match: f'<tspan class="f-var">{match[0]}</tspan>' if len(match[0]) < 3 else match[0],
-        escape(content.replace("-", "−"), quote=False),
+    written = _VARIABLE.sub(
+        r'<tspan class="f-var">\g<0></tspan>', escape(content.replace("-", "−"), quote=False)
     )
     if not (dx or dy or size):
         return written
