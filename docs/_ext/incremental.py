@@ -28,7 +28,7 @@ def _digest(text: bytes) -> str:
 def changed_pages(
     app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
 ) -> list[str]:
-    """Name the pages with another text than when they were read; delete those that are gone."""
+    """Name the pages whose text has changed since they were read; delete those that are gone."""
     if isinstance(app.builder, StandaloneHTMLBuilder):
         for name in removed:
             Path(app.builder.get_outfilename(name)).unlink(missing_ok=True)

@@ -234,7 +234,7 @@ def variations(network: Network) -> Iterator[Mistake]:
             if order != GATES[mode] and _has(network, part):
                 yield Mistake(
                     f"{_said(part)}: gates read as {' '.join(order)}",
-                    f"The blocks of {_said(part)} are read in another order than those of the "
+                    f"The blocks of {_said(part)} are read in a different order from those of the "
                     f"other parameters. PyTorch has {' '.join(GATES[mode])} for all.",
                     {"gates": "".join(order), "gates_of": part},
                 )

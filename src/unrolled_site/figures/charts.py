@@ -119,7 +119,7 @@ def lines(
     TypeError
         If a value is not a number.
     ValueError
-        If there is no series, more than eight, one of another length than `x`, an unknown
+        If there is no series, more than eight, one whose length is not that of `x`, an unknown
         token, or a bound that is no series.
 
     Examples
