@@ -51,6 +51,7 @@ extensions = [
     "moved",
     "page_repairs",
     "shared_cache",
+    "site_search",
     "teaching",
 ]
 moved = json.loads((DOCS / "_data" / "moved.json").read_text("utf-8"))
@@ -163,8 +164,7 @@ html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["tokens.css", "site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
-# Where results are equally good, the questions people ask come first.
-html_search_scorer = str(DOCS / "_static" / "questions_scorer.js")
+html_additional_pages = {"search": "search.html"}
 html_copy_source = True
 html_show_sphinx = False
 html_last_updated_fmt = None  # a build on another day is the same build

@@ -34,8 +34,10 @@ CHAPTERS = [
     "module/speed_tables",
     "module/speed_gpu",
     "module/official_docs",
+    "practice/choose",
     "practice/language_model",
     "practice/initialise",
+    "practice/learning",
     "practice/porting",
     "practice/change",
     "practice/errors",
@@ -48,8 +50,10 @@ CHAPTERS = [
     "deeper/history",
     "deeper/claims",
 ]
+QUESTIONS = ["weights", "inputs", "outputs", "padding", "layers", "training", "running", "porting"]
 CATALOGUES = [
-    f"practice/errors_{of}" for of in ("building", "calling", "packing", "silent", "training")
+    *(f"practice/errors_{of}" for of in ("building", "calling", "packing", "silent", "training")),
+    *(f"practice/questions_{about}" for about in QUESTIONS),
 ]
 CHAPTER_PAGES = [DOCS / f"{chapter}.md" for chapter in CHAPTERS]
 CATALOGUE_PAGES = [DOCS / f"{catalogue}.md" for catalogue in CATALOGUES]

@@ -1,4 +1,4 @@
-"""The page of questions answers every question of its data, where readers can find it."""
+"""The pages of questions answer every question of their data, where the search looks for them."""
 
 import json
 import re
@@ -9,43 +9,54 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE = (DOCS / "practice/questions.md").read_text("utf-8")
+HUB = (DOCS / "practice/questions.md").read_text("utf-8")
+NAMES = re.findall(r"^questions_\w+$", HUB, re.MULTILINE)
+PAGES = {f"practice/{name}": (DOCS / f"practice/{name}.md").read_text("utf-8") for name in NAMES}
 ENTRIES: list[dict[str, Any]] = json.loads((DOCS / "_data/questions.json").read_text("utf-8"))
+SEARCHES: list[dict[str, Any]] = json.loads((DOCS / "_data/searches.json").read_text("utf-8"))
 CELL = re.compile(r"^```\{code-cell\}.*?^```$", re.MULTILINE | re.DOTALL)
-# Comments of cells look like headings; the length stays, so that positions are those of the page.
-PROSE = CELL.sub(lambda cell: "`" * len(cell[0]), PAGE)
 QUESTION = re.compile(r"^\((?P<anchor>[\w-]+)\)=\n### (?P<title>.+)\n", re.MULTILINE)
 END = re.compile(r"^(?:`{3}\{index\}|\([\w-]+\)=|#{1,3} )", re.MULTILINE)
-INDEX = "\n".join(re.findall(r"^`{3}\{index\} (.*)$", PAGE, re.MULTILINE)).lower()
-TEXT = re.sub(r"^`{3}\{index\}.*$", "", PAGE, flags=re.MULTILINE).lower()
-# What the search looks for: it splits at all other characters, and passes over numbers.
-WORD = re.compile(r"[^\W\d]\w+")
+LABEL = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
 
 
-def answers() -> dict[str, str]:
-    """Give what stands under the heading of each question, by its anchor."""
+def prose(page: str) -> str:
+    """Blank the cells, whose comments look like headings; positions stay those of the page."""
+    return CELL.sub(lambda cell: "`" * len(cell[0]), page)
+
+
+def answers() -> dict[str, tuple[str, str]]:
+    """Give the place of each question and what is under its heading, by its anchor."""
     found = {}
-    for question in QUESTION.finditer(PROSE):
-        end = END.search(PROSE, question.end())
-        assert end is not None
-        found[question["anchor"]] = PAGE[question.end() : end.start()]
+    for name, page in PAGES.items():
+        for question in QUESTION.finditer(prose(page)):
+            end = END.search(prose(page), question.end())
+            assert end is not None
+            anchor = question["anchor"]
+            found[anchor] = (f"{name}#{anchor}", page[question.end() : end.start()])
     return found
 
 
 ANSWERS = answers()
 
 
-def test_data_and_page_have_the_same_questions() -> None:
-    assert len(ENTRIES) == 80
+def test_every_page_of_questions_is_listed() -> None:
+    there = {path.stem for path in DOCS.glob("practice/questions_*.md")}
+    assert there == set(NAMES)
+
+
+def test_data_and_pages_have_the_same_questions() -> None:
+    assert len(ENTRIES) >= 160
     assert [entry["anchor"] for entry in ENTRIES] == list(ANSWERS)
-    assert len(re.findall(r"^### ", PROSE, re.MULTILINE)) == len(ENTRIES)
+    headings = sum(len(re.findall(r"^### ", prose(page), re.MULTILINE)) for page in PAGES.values())
+    assert headings == len(ENTRIES)
 
 
 def test_questions_are_told_apart() -> None:
-    titles = [question["title"] for question in QUESTION.finditer(PROSE)]
-    searches = [words.lower() for entry in ENTRIES for words in entry["words"]]
-    ids, anchors = ([entry[key] for entry in ENTRIES] for key in ("id", "anchor"))
-    for some in (titles, searches, ids, anchors):
+    titles = [match["title"] for page in PAGES.values() for match in QUESTION.finditer(page)]
+    searches = [words.lower() for entry in ENTRIES for words in entry["searches"]]
+    anchors = [entry["anchor"] for entry in ENTRIES]
+    for some in (titles, searches, anchors):
         assert [one for one, count in Counter(some).items() if count > 1] == []
 
 
@@ -54,7 +65,7 @@ def test_anchors_are_not_used_elsewhere_on_the_site() -> None:
         label
         for page in DOCS.rglob("*.md")
         if "_build" not in page.parts
-        for label in re.findall(r"^\(([\w-]+)\)=$", page.read_text("utf-8"), re.MULTILINE)
+        for label in LABEL.findall(page.read_text("utf-8"))
     )
     assert {anchor: labels[anchor] for anchor in ANSWERS if labels[anchor] != 1} == {}
 
@@ -65,20 +76,28 @@ def entry(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_question_has_an_answer_a_proof_and_its_source(entry: dict[str, Any]) -> None:
-    answer = ANSWERS[entry["anchor"]]
-    in_words = CELL.sub("", answer).partition("\nAsked in ")
+    place, answer = ANSWERS[entry["anchor"]]
+    assert set(entry) == {"anchor", "places", "searches", "source"}
+    assert place in entry["places"]
+    in_words = CELL.sub("", answer).rpartition("\nAsked in ")
     assert len(in_words[0].split()) > 5
     assert f"]({entry['source']})" in in_words[2]
     cells = any("assert " in cell for cell in CELL.findall(answer))
     assert cells or re.search(r"\{ref\}`|\]\(\.\./[\w/]+\.md#", in_words[0])
 
 
-def test_question_can_be_found_by_its_words(entry: dict[str, Any]) -> None:
-    """The search gives a page that has all the words in its text, or the search in its index."""
-    assert set(entry) == {"id", "anchor", "words", "source"}
-    assert entry["words"]
-    for search in entry["words"]:
-        words = [word.lower() for word in WORD.findall(search)]
-        assert words
-        missing = [word for word in words if word not in TEXT]
-        assert missing == [] or search.lower() in INDEX
+@pytest.mark.parametrize("entry", ENTRIES + SEARCHES, ids=lambda entry: str(entry["searches"][0]))
+def test_search_leads_to_places_that_are_there(entry: dict[str, Any]) -> None:
+    assert entry["searches"]
+    assert entry["places"]
+    for place in entry["places"]:
+        page, _, section = place.partition("#")
+        text = (DOCS / f"{page}.md").read_text("utf-8")
+        if page != "reference/api" and not section.startswith("term-"):
+            assert not section or section in LABEL.findall(text), f"no label {section}"
+
+
+def test_searches_were_written_for_needs() -> None:
+    assert len(SEARCHES) == 50
+    assert sum(len(entry["searches"]) for entry in SEARCHES) == 100
+    assert {frozenset(entry) for entry in SEARCHES} == {frozenset({"need", "places", "searches"})}
