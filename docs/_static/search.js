@@ -5,34 +5,39 @@
 const stemmer = new EnglishStemmer();
 const stopWords = new Set(STOP_WORDS);
 
-// A name is found as a whole and by its parts: pack_padded_sequence, LayerNorm, weight_ih_l0.
-// What picks a part of a tensor is a word too: output[:, -1].
+// A name is found as a whole and by its parts, however it is written: pack_padded_sequence,
+// LayerNorm, h_0 and h0. What picks a part of a tensor is a word too: output[:, -1].
 const WORD = /[\p{L}\p{N}_]+|\[[^[\]]*:[^[\]]*\]|\[-1\]/gu;
+const partsOf = (name) =>
+  name
+    .replace(/([a-z\d])([A-Z])/g, "$1_$2")
+    .replace(/([A-Z]+)([A-Z][a-z])/g, "$1_$2")
+    .split("_")
+    .filter(Boolean);
 const wordsOf = (text) => {
   const words = [];
   for (const [name] of text.matchAll(WORD)) {
-    if (name.startsWith("[")) {
-      words.push(name.replace(/\s/g, ""));
-      continue;
-    }
-    const parts = name
-      .replace(/([a-z\d])([A-Z])/g, "$1_$2")
-      .replace(/([A-Z]+)([A-Z][a-z])/g, "$1_$2")
-      .split("_")
-      .filter(Boolean);
-    if (parts.length > 1) words.push(name);
+    const parts = name.startsWith("[") ? [name.replace(/\s/g, "")] : partsOf(name);
+    if (parts.length > 1) words.push(name, parts.join(""));
     words.push(...parts);
   }
   return words;
 };
+// In a title, two words are also found as one: layernorm, timestep.
+const titleWordsOf = (text) => {
+  const words = text.match(WORD) ?? [];
+  return [...wordsOf(text), ...words.slice(1).map((word, i) => words[i] + word)];
+};
 
-// Numbers are those of somebody's tensors: the words around them say what is meant.
-const termOf = (word) => {
+// A word is found as it is written and by its stem. Numbers are those of somebody's tensors: the
+// words around them say what is meant.
+const termsOf = (word) => {
   const lower = word.toLowerCase();
-  if (/^\d+$/.test(lower) || stopWords.has(lower) || lower.length < 2) return null;
-  if (/[\d_[]/.test(lower)) return lower;
+  if (/^\d+$/.test(lower) || stopWords.has(lower)) return [];
+  if (/[\d_[]/.test(lower)) return [lower];
   // One spelling for both sides of the Atlantic: initialise, initialize.
-  return stemmer.stemWord(lower.replace(/is(?=(e|ed|es|er|ing|ations?)$)/, "iz"));
+  const stem = stemmer.stemWord(lower.replace(/is(?=(e|ed|es|er|ing|ations?)$)/, "iz"));
+  return stem === lower ? [stem] : [stem, lower];
 };
 
 // -- Search --------------------------------------------------------------------------------------
@@ -41,11 +46,17 @@ const WEIGHTS = { title: 6, index: 6, above: 1.5, text: 1, code: 0.3 };
 const API = 0.4; // Functions of the package answer few questions.
 const SHOWN = 30;
 
+const known = new Set();
 const engine = new MiniSearch({
   fields: Object.keys(WEIGHTS),
   storeFields: [],
-  tokenize: wordsOf,
-  processTerm: termOf,
+  tokenize: (text, field) => (field === "title" || field === "index" ? titleWordsOf : wordsOf)(text),
+  processTerm: (word) => {
+    const terms = termsOf(word);
+    for (const term of terms) known.add(term);
+    return terms;
+  },
+  searchOptions: { tokenize: wordsOf, processTerm: termsOf },
 });
 engine.addAll(SECTIONS.map((section, id) => ({ ...section, id })));
 
@@ -55,7 +66,8 @@ const find = (query) =>
       boost: WEIGHTS,
       // Who is still typing has not finished the last word.
       prefix: (term, i, terms) => i === terms.length - 1 && term.length > 2,
-      fuzzy: (term) => (term.length > 5 && !/[\d_[]/.test(term) ? 0.2 : false),
+      // A word that is on no page may be misspelt.
+      fuzzy: (term) => (known.has(term) || term.length < 5 || /[\d_[]/.test(term) ? false : 0.25),
       weights: { prefix: 0.4, fuzzy: 0.3 },
       boostDocument: (id) => (SECTIONS[id].page === "reference/api.html" ? API : 1),
     })
@@ -72,7 +84,7 @@ const EXCERPT = 180; // characters
 const mark = (element, text, terms) => {
   let from = 0;
   for (const match of text.matchAll(WORD)) {
-    if (!wordsOf(match[0]).some((word) => terms.has(termOf(word)))) continue;
+    if (!wordsOf(match[0]).flatMap(termsOf).some((term) => terms.has(term))) continue;
     element.append(text.slice(from, match.index));
     const marked = document.createElement("mark");
     marked.textContent = match[0];
@@ -88,7 +100,7 @@ const excerpt = (text, terms) => {
   const sentences = text.split(/(?<=[.!?:]) /);
   const hits = sentences.map(
     (sentence) =>
-      new Set(wordsOf(sentence).map(termOf).filter((term) => terms.has(term))).size,
+      new Set(wordsOf(sentence).flatMap(termsOf).filter((term) => terms.has(term))).size,
   );
   const best = sentences.slice(hits.indexOf(Math.max(...hits))).join(" ");
   return best.length <= EXCERPT ? best : `${best.slice(0, EXCERPT).replace(/\s+\S*$/, "")} …`;
