@@ -26,7 +26,7 @@ from sphinx.util.typing import ExtensionMetadata
 
 STEMMERS = Path(sphinx.search.__file__).parent / "minified-js"
 # In code, what a reader may search for: names with parts, and slices. In output, all words.
-NAME = re.compile(r"[A-Za-z_]\w*(?:[._]\w+|[a-z][A-Z]\w*)|\[[^\[\]\n]*:[^\[\]\n]*\]|\[-1\]")
+NAME = re.compile(r"[A-Za-z_]\w*(?:[._]\w+|[a-z][A-Z]\w*)|\[[^\[\]\n]*:[^\[\]\n]*\]|\[-?\d\]")
 WORD = re.compile(r"[A-Za-z]\w+")
 # Sections that lead elsewhere.
 NOT_A_PLACE = {"Where to go next"}

@@ -7,7 +7,7 @@ const stopWords = new Set(STOP_WORDS);
 
 // A name is found as a whole and by its parts, however it is written: pack_padded_sequence,
 // LayerNorm, h_0 and h0. What picks a part of a tensor is a word too: output[:, -1].
-const WORD = /[\p{L}\p{N}_]+|\[[^[\]]*:[^[\]]*\]|\[-1\]/gu;
+const WORD = /[\p{L}\p{N}_]+|\[[^[\]]*:[^[\]]*\]|\[-?\d\]/gu;
 const partsOf = (name) =>
   name
     .replace(/([a-z\d])([A-Z])/g, "$1_$2")
