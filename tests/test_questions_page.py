@@ -98,6 +98,6 @@ def test_search_leads_to_places_that_are_there(entry: dict[str, Any]) -> None:
 
 
 def test_searches_were_written_for_needs() -> None:
-    assert len(SEARCHES) == 50
-    assert sum(len(entry["searches"]) for entry in SEARCHES) == 100
+    assert len(SEARCHES) == 100
+    assert sum(len(entry["searches"]) for entry in SEARCHES) == 200
     assert {frozenset(entry) for entry in SEARCHES} == {frozenset({"need", "places", "searches"})}

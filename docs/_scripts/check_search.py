@@ -4,11 +4,11 @@
 in headless Chromium: the key words of the questions that the site answers
 (``docs/_data/questions.json``), and searches that were written by somebody who had not seen the
 site (``docs/_data/searches.json``), each with the sections that answer it. A search is right when
-one of its sections is among the first three results and a click on it brings the heading to the
-screen. The exit code is 1 if fewer than nine tenths of a list are right; the others are printed.
+one of its sections is among the first three results. On each page that has right results one of
+them is followed, and has to bring its heading to the screen. The exit code is 1 if one does not,
+or if fewer than nine tenths of a list are right; the others are printed.
 """
 
-import asyncio
 import json
 import sys
 from collections import Counter
@@ -20,12 +20,11 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from check_browser import CHROMIUM_ARGUMENTS, QuietHandler, find_chromium
-from playwright.async_api import BrowserContext, Error, Page, async_playwright
+from playwright.sync_api import Page, sync_playwright
 
 DATA = Path(__file__).parent.parent / "_data"
 RESULTS_READ = 3
 SHARE = 0.9
-PAGES_AT_ONCE = 3
 PATIENCE = 10_000  # milliseconds, for a search and for a page to come to rest
 
 # Is the heading of the section with this id, or the top of the page, on the screen?
@@ -71,75 +70,70 @@ def searches(name: str) -> list[Search]:
     ]
 
 
-async def in_view(page: Page, anchor: str) -> bool:
+def in_view(page: Page, anchor: str) -> bool:
     """Say whether the answer is on the screen once the page has come to rest."""
-    await page.wait_for_load_state("load")
+    page.wait_for_load_state("load")
     # Two frames: the browser has scrolled to where the address points.
-    await page.evaluate("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
-    return bool(await page.evaluate(HEADING_IN_VIEW, anchor))
+    page.evaluate("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
+    return bool(page.evaluate(HEADING_IN_VIEW, anchor))
 
 
-async def find(page: Page, base: str, search: Search) -> int | str:
-    """Give the number of the first right result, or what a reader sees instead."""
-    await page.goto(f"{base}search.html?q={quote(search.typed)}")
-    await page.wait_for_function(
-        "document.getElementById('u-search-status').textContent", timeout=PATIENCE
-    )
+def results(page: Page, typed: str) -> list[str]:
+    """Type into the search page; give the addresses of the first results."""
+    page.locator(".bd-search-container input[type=search]").fill(typed)
     links = page.locator("#u-search-results > li > a")
-    addresses = await links.evaluate_all("links => links.map((link) => link.getAttribute('href'))")
-    best = list(map(str, addresses[:RESULTS_READ]))
-    right = [number for number, place in enumerate(best) if place in search.places]
-    if not right:
-        return f"the first results are {', '.join(best) or 'none'}"
-    await links.nth(right[0]).click()
-    if not await in_view(page, best[right[0]].partition("#")[2]):
-        return f"result {right[0] + 1}, {best[right[0]]}, does not show its heading"
-    return right[0] + 1
+    addresses = links.evaluate_all("links => links.map((link) => link.getAttribute('href'))")
+    return list(map(str, addresses[:RESULTS_READ]))
 
 
-async def ask(base: str, chromium: str, asked: list[Search]) -> Counter[int]:
-    """Ask everything; count the searches by the number of the first right result, 0 for none."""
-    gate = asyncio.Semaphore(PAGES_AT_ONCE)
+def ask(page: Page, asked: list[Search]) -> tuple[Counter[int], dict[str, Search]]:
+    """Count the searches by their first right result, 0 for none; give one of each page."""
+    found: Counter[int] = Counter()
+    to_follow: dict[str, Search] = {}
+    for search in asked:
+        best = results(page, search.typed)
+        right = [number for number, place in enumerate(best, start=1) if place in search.places]
+        found[right[0] if right else 0] += 1
+        if right:
+            place = best[right[0] - 1]
+            to_follow.setdefault(place.partition("#")[0], Search(search.typed, [place]))
+        else:
+            wanted, got = " or ".join(search.places), ", ".join(best) or "none"
+            print(f"NOT FOUND  {search.typed!r}, {wanted}: the first results are {got}")
+    return found, to_follow
 
-    async def visit(context: BrowserContext, search: Search) -> int:
-        async with gate:
-            page = await context.new_page()
-            try:
-                found = await find(page, base, search)
-            except Error as error:
-                found = str(error).partition("\n")[0]
-            finally:
-                await page.close()
-        if isinstance(found, str):
-            print(f"NOT FOUND  {search.typed!r}, {' or '.join(search.places)}: {found}")
-            return 0
-        return found
 
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium, args=CHROMIUM_ARGUMENTS
-        )
-        context = await browser.new_context(
-            viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
-        )
-        found = await asyncio.gather(*(visit(context, search) for search in asked))
-        await browser.close()
-    return Counter(found)
+def follow(page: Page, start: str, search: Search) -> bool:
+    """Search as a reader does who comes from another page, and click on a result."""
+    (place,) = search.places
+    page.goto(f"{start}?q={quote(search.typed)}")
+    page.locator(f"#u-search-results a[href='{place}']").first.click(timeout=PATIENCE)
+    there = in_view(page, place.partition("#")[2])
+    if not there:
+        print(f"NOT SHOWN  {search.typed!r}: {place} does not show its heading")
+    return there
 
 
 def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("One argument, please: the built site.")
     site = Path(sys.argv[1]).resolve()
-    chromium = find_chromium()
-    handler = partial(QuietHandler, directory=str(site))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream
-    low = []
-    with Server(("127.0.0.1", 0), handler) as server:
+    low, hidden = [], 0
+    handler = partial(QuietHandler, directory=str(site))
+    with Server(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
         Thread(target=server.serve_forever, daemon=True).start()
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS
+        )
+        context = browser.new_context(
+            viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
+        )
+        page, start = context.new_page(), f"http://127.0.0.1:{server.server_port}/search.html"
         for name in ("questions.json", "searches.json"):
             asked = searches(name)
-            found = asyncio.run(ask(f"http://127.0.0.1:{server.server_port}/", chromium, asked))
+            page.goto(start)
+            found, to_follow = ask(page, asked)
             right = len(asked) - found[0]
             print(
                 f"{name}: {right} of {len(asked)} searches show the right section among the first "
@@ -147,9 +141,13 @@ def main() -> None:
             )
             if right < SHARE * len(asked):
                 low.append(name)
+            hidden += sum(not follow(page, start, search) for search in to_follow.values())
+        browser.close()
         server.shutdown()
     if low:
         sys.exit(f"Too few searches of {' and '.join(low)} lead to the answer.")
+    if hidden:
+        sys.exit(f"{hidden} results do not show their heading.")
 
 
 if __name__ == "__main__":
