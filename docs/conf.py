@@ -48,6 +48,7 @@ extensions = [
     "build_report",
     "incremental",
     "katex_build",
+    "kernel_ports",
     "moved",
     "page_repairs",
     "shared_cache",
@@ -164,7 +165,6 @@ html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["tokens.css", "site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
-html_additional_pages = {"search": "search.html"}
 html_copy_source = True
 html_show_sphinx = False
 html_last_updated_fmt = None  # a build on another day is the same build

@@ -25,15 +25,14 @@ def prose(page: str) -> str:
     return CELL.sub(lambda cell: "`" * len(cell[0]), page)
 
 
-def answers() -> dict[str, tuple[str, str]]:
-    """Give the place of each question and what is under its heading, by its anchor."""
+def answers() -> dict[str, str]:
+    """Give what is under the heading of each question, by its place."""
     found = {}
     for name, page in PAGES.items():
         for question in QUESTION.finditer(prose(page)):
             end = END.search(prose(page), question.end())
             assert end is not None
-            anchor = question["anchor"]
-            found[anchor] = (f"{name}#{anchor}", page[question.end() : end.start()])
+            found[f"{name}#{question['anchor']}"] = page[question.end() : end.start()]
     return found
 
 
@@ -47,7 +46,7 @@ def test_every_page_of_questions_is_listed() -> None:
 
 def test_data_and_pages_have_the_same_questions() -> None:
     assert len(ENTRIES) >= 160
-    assert [entry["anchor"] for entry in ENTRIES] == list(ANSWERS)
+    assert [entry["places"][0] for entry in ENTRIES] == list(ANSWERS)
     headings = sum(len(re.findall(r"^### ", prose(page), re.MULTILINE)) for page in PAGES.values())
     assert headings == len(ENTRIES)
 
@@ -55,8 +54,7 @@ def test_data_and_pages_have_the_same_questions() -> None:
 def test_questions_are_told_apart() -> None:
     titles = [match["title"] for page in PAGES.values() for match in QUESTION.finditer(page)]
     searches = [words.lower() for entry in ENTRIES for words in entry["searches"]]
-    anchors = [entry["anchor"] for entry in ENTRIES]
-    for some in (titles, searches, anchors):
+    for some in (titles, searches):
         assert [one for one, count in Counter(some).items() if count > 1] == []
 
 
@@ -67,18 +65,18 @@ def test_anchors_are_not_used_elsewhere_on_the_site() -> None:
         if "_build" not in page.parts
         for label in LABEL.findall(page.read_text("utf-8"))
     )
-    assert {anchor: labels[anchor] for anchor in ANSWERS if labels[anchor] != 1} == {}
+    anchors = [place.partition("#")[2] for place in ANSWERS]
+    assert {anchor: labels[anchor] for anchor in anchors if labels[anchor] != 1} == {}
 
 
-@pytest.fixture(params=ENTRIES, ids=lambda entry: str(entry["anchor"]))
+@pytest.fixture(params=ENTRIES, ids=lambda entry: str(entry["places"][0]))
 def entry(request: pytest.FixtureRequest) -> dict[str, Any]:
     return dict(request.param)
 
 
 def test_question_has_an_answer_a_proof_and_its_source(entry: dict[str, Any]) -> None:
-    place, answer = ANSWERS[entry["anchor"]]
-    assert set(entry) == {"anchor", "places", "searches", "source"}
-    assert place in entry["places"]
+    assert set(entry) == {"places", "searches", "source"}
+    answer = ANSWERS[entry["places"][0]]
     in_words = CELL.sub("", answer).rpartition("\nAsked in ")
     assert len(in_words[0].split()) > 5
     assert f"]({entry['source']})" in in_words[2]

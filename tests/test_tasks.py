@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 from unrolled_site.tasks import (
     ALPHABET,
@@ -15,6 +16,7 @@ from unrolled_site.tasks import (
     addition,
     bars,
     encode,
+    fit,
     pet_stories,
     recall,
     reversal,
@@ -176,6 +178,25 @@ def test_train_clips_the_gradient() -> None:
     train(model, lambda: (1e4 * torch.ones(1, 25), torch.tensor([0])), steps=1, reports=0)
     norms = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None])
     assert norms.norm() <= 1.001
+
+
+def test_fit_gives_the_loss_before_each_update() -> None:
+    x, target = torch.tensor([[1.0, -2.0]]), torch.tensor([[3.0]])
+    model = nn.Linear(2, 1)
+    before = F.mse_loss(model(x), target).item()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = fit(model, lambda: (x, target), 3, loss=F.mse_loss, optimiser=sgd)
+    assert losses[0] == before > losses[1] > losses[2] > F.mse_loss(model(x), target).item()
+
+
+def test_fit_is_train_with_its_losses() -> None:
+    one, other = nn.Linear(25, 2), nn.Linear(25, 2)
+    other.load_state_dict(one.state_dict())
+    torch.manual_seed(1)
+    train(one, lambda: bars(4), steps=7, reports=0)
+    torch.manual_seed(1)
+    assert len(fit(other, lambda: bars(4), steps=7)) == 7
+    assert torch.equal(one.weight, other.weight)
 
 
 def test_accuracy_counts_every_answer() -> None:

@@ -22,6 +22,7 @@ from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.environment import BuildEnvironment
 from sphinx.search.en import SearchEnglish
+from sphinx.util import docname_join
 from sphinx.util.typing import ExtensionMetadata
 
 STEMMERS = Path(sphinx.search.__file__).parent / "minified-js"
@@ -87,11 +88,11 @@ def words(node: nodes.Element) -> Iterator[tuple[str, str]]:
             yield "text", child.astext()
         elif isinstance(child, addnodes.pending_xref) and not child["refexplicit"]:
             # Its text is a title that is known when all pages have been read.
-            target = child["reftarget"], child.get("reftargetid") or ""
-            yield (
-                "text",
-                f"\0{'#'.join(target)}\0" if child["reftype"] in TITLED else child.astext(),
-            )
+            target, section = child["reftarget"], child.get("reftargetid") or ""
+            if child["reftype"] == "doc":
+                target = docname_join(child["refdoc"], target)
+            titled = child["reftype"] in TITLED
+            yield "text", f"\0{target}#{section}\0" if titled else child.astext()
         elif isinstance(child, nodes.Element) and not isinstance(child, PASSED_OVER):
             if is_place(child) or stands_in(child):
                 continue
@@ -180,7 +181,7 @@ def script(app: Sphinx) -> str:
     known = titles(app.env)
 
     def named(text: str) -> str:
-        return re.sub("\0(.*?)\0", lambda target: known.get(target[1].lstrip("/"), ""), text)
+        return re.sub("\0(.*?)\0", lambda target: known.get(target[1], ""), text)
 
     documents = [
         {"page": app.builder.get_target_uri(name)}
@@ -193,25 +194,25 @@ def script(app: Sphinx) -> str:
     return f"const STOP_WORDS = {stop};\nconst SECTIONS = [\n{lines}\n];\n"
 
 
-def version_of(app: Sphinx, page: str, template: str, context: dict[str, Any], _: object) -> None:
-    """Let a browser that has the script of an earlier build ask for the new one."""
-    if page == "search":
-        context["sections_version"] = hashlib.sha256(script(app).encode()).hexdigest()[:8]
-
-
-def write(app: Sphinx, exception: Exception | None) -> None:
-    if exception or not isinstance(app.builder, StandaloneHTMLBuilder):
+def search_page(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Write what the search page loads, and give Sphinx the page to write."""
+    if not isinstance(app.builder, StandaloneHTMLBuilder):
         return
-    static = Path(app.outdir, "_static")
-    (static / "sections.js").write_text(script(app), "utf-8")
+    static, sections = Path(app.outdir, "_static"), script(app)
+    (static / "sections.js").write_text(sections, "utf-8")
     for name in ("base-stemmer.js", "english-stemmer.js"):
         shutil.copyfile(STEMMERS / name, static / name)
+    # A browser that has the script of an earlier build asks for the new one.
+    yield (
+        "search",
+        {"sections_version": hashlib.sha256(sections.encode()).hexdigest()[:8]},
+        "search.html",
+    )
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("builder-inited", replace_search)
     # After the cells have been folded and their outputs have been put into the page.
     app.connect("doctree-read", collect, priority=900)
-    app.connect("html-page-context", version_of)
-    app.connect("build-finished", write)
-    return {"version": "3", "parallel_read_safe": True, "parallel_write_safe": True}
+    app.connect("html-collect-pages", search_page)
+    return {"version": "4", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -223,8 +223,8 @@ async def check_moved(context: BrowserContext, base: str) -> list[str]:
         before, after = ("{}.html{}{}".format(*address.partition("#")) for address in (old, new))
         page = await context.new_page()
         try:
-            await page.goto(base + before)
-            await page.wait_for_url(base + after, timeout=5000)
+            await page.goto(base + before, wait_until="commit")
+            await page.wait_for_url(base + after, wait_until="commit", timeout=5000)
         except Error:
             found.append(f"{before}: leads to {page.url.removeprefix(base)}, not to {after}")
         await page.close()

@@ -5,7 +5,7 @@ one-hot rows, and `target`, the index of each right answer. Random numbers come 
 global generator, so ``torch.manual_seed`` makes a run repeatable.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import torch
@@ -23,6 +23,7 @@ __all__ = [
     "addition",
     "bars",
     "encode",
+    "fit",
     "pet_stories",
     "recall",
     "reversal",
@@ -340,16 +341,70 @@ def train(
     step  20: loss ...
     """
     _check(steps=(steps, 1), reports=(reports, 0))
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits.flatten(0, -2), target.flatten())
+
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    for step in range(1, steps + 1):
+    for step, value in enumerate(_updates(model, draw, steps, loss, optimiser), start=1):
+        if step * reports // steps > (step - 1) * reports // steps:
+            print(f"step {step:3}: loss {value:.4f}")  # noqa: T201 # it is asked to
+
+
+def fit(
+    model: nn.Module,
+    draw: Callable[[], Batch],
+    steps: int,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    optimiser: torch.optim.Optimizer | None = None,
+) -> list[float]:
+    """Train as `train` does, with any loss and optimiser, and give the losses.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        What it returns is what `loss` takes first.
+    draw : callable
+        ``draw()`` returns a batch: ``x`` and ``target``.
+    steps : int
+        Updates, each with a separate batch.
+    loss : callable, default `torch.nn.functional.cross_entropy`
+        ``loss(model(x), target)`` is minimised.
+    optimiser : torch.optim.Optimizer, optional
+        By default Adam with a learning rate of 0.01.
+
+    Returns
+    -------
+    list of float
+        The loss before each update.
+
+    Examples
+    --------
+    >>> losses = fit(nn.Linear(4, 4), lambda: (torch.eye(4), torch.arange(4)), steps=20)
+    >>> len(losses), losses[-1] < losses[0]
+    (20, True)
+    """
+    _check(steps=(steps, 1))
+    optimiser = optimiser or torch.optim.Adam(model.parameters(), lr=1e-2)
+    return list(_updates(model, draw, steps, loss, optimiser))
+
+
+def _updates(
+    model: nn.Module,
+    draw: Callable[[], Batch],
+    steps: int,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    optimiser: torch.optim.Optimizer,
+) -> Iterator[float]:
+    """Make updates, with the gradients clipped to norm 1; give the loss before each."""
+    for _ in range(steps):
         x, target = draw()
-        loss = F.cross_entropy(model(x).flatten(0, -2), target.flatten())
+        value = loss(model(x), target)
         optimiser.zero_grad()
-        torch.autograd.backward(loss)
+        torch.autograd.backward(value)
         nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
         optimiser.step()
-        if step * reports // steps > (step - 1) * reports // steps:
-            print(f"step {step:3}: loss {loss.item():.4f}")  # noqa: T201 # it is asked to
+        yield value.item()
 
 
 def accuracy(model: nn.Module, x: Tensor, target: Tensor) -> float:
