@@ -219,15 +219,15 @@ async def check_page(
 async def check_moved(context: BrowserContext, base: str) -> list[str]:
     """Go to every address that has moved; return those that do not lead to the new one."""
     found = []
+    # One page for all: it need not finish loading before the next address, only be there.
+    page = await context.new_page()
     for old, new in json.loads(MOVED.read_text("utf-8")).items():
         before, after = ("{}.html{}{}".format(*address.partition("#")) for address in (old, new))
-        page = await context.new_page()
         try:
             await page.goto(base + before, wait_until="commit")
             await page.wait_for_url(base + after, wait_until="commit", timeout=5000)
         except Error:
             found.append(f"{before}: leads to {page.url.removeprefix(base)}, not to {after}")
-        await page.close()
     return found
 
 
