@@ -831,8 +831,15 @@ FAST = [
             [(True, 5, False), (False, 12, False), (True, 1, False), (True, 12, True)],
         )
     ),
+    *(
+        Configuration(kind="LSTM", num_layers=2, bidirectional=True, L=20, dropout=0.3,
+                      training=True, layout=layout, batch_first=True, lengths=(20, 20, 20),
+                      dtype=dtype)
+        for layout, dtype in (("batched", torch.float32), ("packed", torch.float32),
+                              ("batched", torch.float64))
+    ),
 ]  # fmt: skip # a table
-"""Also sequences so long that a weight is copied, and states that are not there."""
+"""Also sequences so long that a weight is copied or a tape kept, and states that are not there."""
 
 
 def fast_differences(package: Any) -> Iterator[str]:
@@ -863,7 +870,7 @@ def fast_module_differences(package: Any, configuration: Configuration) -> Itera
         for (library, numbers), piece in product((("NumPy", 2**62), ("torch", -1)), (2**22, 500)):
             module = configuration.module(getattr(package, configuration.kind), fast=True)
             pieces = patched(package.fast, _PIECE=piece, _PIECE_BACK=piece)
-            with numbers_for_numpy(package, numbers), pieces:
+            with own_loop(package, numbers), pieces:
                 ours = run(module, configuration)
             if relu and configuration.dtype == torch.float32:
                 ours, theirs = (
@@ -872,12 +879,35 @@ def fast_module_differences(package: Any, configuration: Configuration) -> Itera
                 )
             for difference in compare(ours, theirs, bound, unbounded=relu):
                 yield f"{configuration}, {library}, pieces of {piece}: {difference}"
+        yield from _one_call_differences(package, configuration)
+
+
+def _one_call_differences(package: Any, configuration: Configuration) -> Iterator[str]:
+    """Compare a fast LSTM that calls PyTorch's operator with `nn.LSTM`: they have the same bits.
+
+    Only a long sequence that needs gradients goes another way, unless oneDNN takes it.
+    """
+    if configuration.is_lstm:
+        steps = max((configuration.L, *configuration.lengths))
+        for enabled in (False, True):
+            module = configuration.module(package.LSTM, fast=True)
+            exact = steps < package.fast._STEPS_WORTH_A_TAPE
+            exact |= enabled and configuration.through_onednn
+            bound = 0.0 if exact else FAST_BOUNDS[configuration.dtype] * configuration.scale
+            with onednn(enabled):
+                ours, theirs = (run(m, configuration) for m in (module, configuration.theirs()))
+                for difference in compare(ours, theirs, bound):
+                    yield f"{configuration}, in one call, oneDNN {enabled}: {difference}"
 
 
 @contextmanager
-def numbers_for_numpy(package: Any, numbers: int) -> Iterator[None]:
-    """Say up to how many numbers in a state NumPy computes."""
-    with patched(package.fast, NUMBERS_FOR_NUMPY=numbers):
+def own_loop(package: Any, numbers: int) -> Iterator[None]:
+    """Run the loop of `fast` also where an LSTM would be one call; in NumPy up to so many numbers.
+
+    Without it a sequence has to be long and to need gradients, and be in float64, for an LSTM to
+    run that loop.
+    """
+    with patched(package.fast, NUMBERS_FOR_NUMPY=numbers, _one_call=lambda *_: None):
         yield
 
 

@@ -30,6 +30,12 @@ both = pytest.mark.parametrize("quick", [False, True], ids=["exact", "fast"])
 libraries = pytest.mark.parametrize("numbers", [0, 1024], ids=["torch", "NumPy"])
 
 
+def run_own_loop(patch: pytest.MonkeyPatch, numbers: int) -> None:
+    """Run the loop of `fast` also where an LSTM would be one call of PyTorch's."""
+    patch.setattr(fast, "NUMBERS_FOR_NUMPY", numbers)
+    patch.setattr(fast, "_one_call", lambda *_: None)
+
+
 def builder(kind: str, quick: bool) -> Callable[..., Any]:
     return partial(getattr(unrolled, kind), fast=quick)
 
@@ -56,11 +62,13 @@ def test_all_that_can_be_observed(kind: str, quick: bool, data: st.DataObject) -
     also `weight_hh` after a single time step, where PyTorch needs none.
     """
     configuration = data.draw(configurations((kind,)))
-    grad = data.draw(st.booleans())
+    grad, own_loop = data.draw(st.booleans()), data.draw(st.booleans())
     bound = 1e-3 if configuration.dtype == torch.float32 else 1e-9
-    with onednn(False), warnings.catch_warnings():
+    with onednn(False), warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.filterwarnings("ignore", "LSTM with projections is not supported")
         warnings.filterwarnings("ignore", "dropout option adds dropout after all but last")
+        if own_loop:
+            run_own_loop(patch, fast.NUMBERS_FOR_NUMPY)
         theirs = observations(getattr(nn, kind), configuration, grad)
         ours = observations(builder(kind, quick), configuration, grad)
     if kind == "LSTM" and configuration.batch_first:
@@ -116,7 +124,7 @@ def test_memory_can_be_resized_afterwards(
     kind: str, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FSDP gives the memory of parameters back between the passes, and takes it again."""
-    monkeypatch.setattr(fast, "NUMBERS_FOR_NUMPY", numbers)
+    run_own_loop(monkeypatch, numbers)
     theirs, ours = pair(kind, True)
     gradients = []
     for module in (theirs, ours):
@@ -202,10 +210,12 @@ def test_where_infinity_and_nan_stand(kind: str, data: st.DataObject) -> None:
             st.tuples(st.integers(0, 99), st.integers(0, 9999), SPECIAL), min_size=1, max_size=3
         )
     )
-    grad, numbers = data.draw(st.booleans()), data.draw(st.sampled_from([0, 1024]))
+    grad, own_loop = data.draw(st.booleans()), data.draw(st.booleans())
+    numbers = data.draw(st.sampled_from([0, 1024]))
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "dropout option adds dropout after all but last")
-        patch.setattr(fast, "NUMBERS_FOR_NUMPY", numbers)
+        if own_loop:
+            run_own_loop(patch, numbers)
         theirs, exact, quick = (
             results(configuration.module(build), configuration, plants, grad)
             for build in (getattr(nn, kind), builder(kind, False), builder(kind, True))
@@ -226,7 +236,7 @@ def test_where_infinity_and_nan_stand(kind: str, data: st.DataObject) -> None:
 def test_gradients_in_batches(
     kind: str, quick: bool, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast, "NUMBERS_FOR_NUMPY", numbers)
+    run_own_loop(monkeypatch, numbers)
     _, module = pair(kind, quick, num_layers=2, bidirectional=True, dtype=torch.float64)
     x = torch.randn(L, N, H_in, dtype=torch.float64, requires_grad=True)
     output, _ = module(x)
@@ -256,7 +266,10 @@ def test_jacobians_and_their_checks(kind: str) -> None:
 
 
 @every_kind
-def test_modes_see_the_operators_of_the_backward_pass(kind: str) -> None:
+def test_modes_see_the_operators_of_the_backward_pass(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_own_loop(monkeypatch, fast.NUMBERS_FOR_NUMPY)
     seen = []
     for quick in (False, True):
         _, module = pair(kind, quick)
@@ -286,7 +299,7 @@ def test_biases_may_be_changed_before_the_backward_pass(
     kind: str, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in `torch.nn`; where the plain loop runs again, it meets the biases as they were."""
-    monkeypatch.setattr(fast, "NUMBERS_FOR_NUMPY", numbers)
+    run_own_loop(monkeypatch, numbers)
     _, module = pair(kind, True, dtype=torch.float64)
     output, _ = module(torch.randn(L, N, H_in, dtype=torch.float64))
     expected = torch.autograd.grad(output.sum(), list(module.parameters()), retain_graph=True)
@@ -306,7 +319,7 @@ def test_memory_may_be_exchanged_before_the_backward_pass(
     kind: str, numbers: int, swapped: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Buffers are refilled and averaged weights swapped in by `.data = other`."""
-    monkeypatch.setattr(fast, "NUMBERS_FOR_NUMPY", numbers)
+    run_own_loop(monkeypatch, numbers)
     found = []
     theirs, ours = pair(kind, True, dtype=torch.float64)
     given = torch.randn(L, N, H_in, dtype=torch.float64)
@@ -573,6 +586,7 @@ def test_what_fast_does_not_apply_to_runs_the_plain_loop(
     monkeypatch.setattr(fast, "_plainly", noting("plain", fast._plainly))
     forward = {mode: noting("fast", run) for mode, run in fast.FORWARD.items()}
     monkeypatch.setattr(fast, "FORWARD", forward)
+    monkeypatch.setattr(fast, "_lstm", noting("one call", fast._lstm))
     x = torch.randn(L, N, H_in)
 
     def runs(call: Callable[[], Any]) -> list[str]:
@@ -580,9 +594,23 @@ def test_what_fast_does_not_apply_to_runs_the_plain_loop(
         call()
         return list(ran)
 
-    assert runs(lambda: module(x)) == ["fast"]
-    assert runs(lambda: module(pack_sequence([x[:, 0], x[:3, 1]]))) == ["fast"]
-    assert runs(lambda: module(x[:, 0])) == ["fast"]
+    path = "one call" if kind == "LSTM" else "fast"
+    assert runs(lambda: module(x)) == [path]
+    assert runs(lambda: module(pack_sequence([x[:, 0], x[:3, 1]]))) == [path]
+    assert runs(lambda: module(x[:, 0])) == [path]
+    if kind == "LSTM":  # the table in its own docstring
+        long = torch.randn(16, N, H_in)
+        assert runs(lambda: module(x, all_states=True)) == ["fast"]
+        assert runs(lambda: module(long)) == ["one call"]
+        assert runs(lambda: module(pack_sequence([long[:, 0], x[:, 1]]))) == ["fast"]
+        with onednn(False):
+            assert runs(lambda: module(long)) == ["fast"]
+            assert runs(lambda: module(x)) == ["one call"]
+            with torch.no_grad():
+                assert runs(lambda: module(long)) == ["one call"]
+        assert runs(lambda: module.double()(long.double())) == ["fast"]
+        module.float()
+        run_own_loop(monkeypatch, fast.NUMBERS_FOR_NUMPY)
     assert runs(lambda: module(x, lengths=[5, 3, 2])) == []
     assert runs(lambda: module(x, mask=torch.ones(L, N).bool())) == []
     assert runs(lambda: module.half()(x.half())) == []
@@ -648,7 +676,55 @@ def test_no_output_is_a_view(
     kind: str, numbers: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A product with a single row may be one."""
-    monkeypatch.setattr(fast, "NUMBERS_FOR_NUMPY", numbers)
+    run_own_loop(monkeypatch, numbers)
     module = getattr(unrolled, kind)(1, 1, size, fast=True)
     with torch.no_grad():
         module(torch.zeros(1, 1, 1))[0].detach_()
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_a_fast_lstm_is_that_of_onednn(batch_first: bool) -> None:
+    """Bitwise identical, and no view; only biases may not be changed in place before backward."""
+    theirs, ours = pair("LSTM", True, batch_first=batch_first, num_layers=2, bidirectional=True)
+    x = torch.randn(3, 20, H_in) if batch_first else torch.randn(20, 3, H_in)
+    hx = torch.randn(4, 3, H_out), torch.randn(4, 3, H_out)
+    for states in (hx, list(hx), None):
+        found = []
+        for module in (theirs, ours):
+            output, last = module(x, states)
+            leaves = [*module.parameters()]
+            gradients = torch.autograd.grad([output, *last], leaves, [output, *last])
+            found.append([output, *last, *gradients])
+        assert all(map(torch.equal, *found))
+        assert [a.stride() for a in found[0]] == [a.stride() for a in found[1]]
+    output, _ = ours(x)
+    output.mul_(2)
+    output.sum().backward()
+    output, _ = ours(x)
+    with torch.no_grad():
+        ours.bias_hh_l0.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
+
+
+@pytest.mark.parametrize("fault", ["shape", "none", "dtype", "states"])
+def test_a_fast_lstm_refuses_what_the_exact_one_refuses(fault: str) -> None:
+    _, ours = pair("LSTM", True)
+    exact = copy.deepcopy(ours)
+    exact.fast = False
+    x, hx = torch.randn(L, N, H_in), None
+    for module in (ours, exact):
+        if fault == "shape":
+            module.weight_hh_l0 = nn.Parameter(torch.zeros(4 * H_out, H_out - 1))
+        elif fault == "none":
+            module.bias_hh_l0 = None
+    if fault == "dtype":
+        x = x.double()
+    elif fault == "states":
+        hx = torch.zeros(1, N, H_out), torch.zeros(1, N + 1, H_out)
+    errors = []
+    for module in (ours, exact):
+        with pytest.raises((RuntimeError, TypeError, ValueError)) as caught:
+            module(x, hx)
+        errors.append((type(caught.value), str(caught.value)))
+    assert errors[0] == errors[1]

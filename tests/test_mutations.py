@@ -913,6 +913,18 @@ MUTATIONS = {
         BPTT,
         FAST,
     ),
+    "one call: states in the order of the caller": Mutation(
+        "fast.py", "hx = [state.index_select(1, order)", "hx = [state", FAST
+    ),
+    "one call: last states in the order of the sequences": Mutation(
+        "fast.py", "[state.index_select(1, input.unsorted_indices)", "[state", FAST
+    ),
+    "one call: no dropout": Mutation(
+        "fast.py", "module.dropout, module.training, D == 2)", "0.0, module.training, D == 2)", FAST
+    ),
+    "one call: c_0 as h_0": Mutation(
+        "fast.py", "inputs.new_zeros(count, N, hidden_size) if proj_size else h_0", "h_0 + 1", FAST
+    ),
     "gradient of the input not made": Mutation(
         "fast.py", "input_needed=ctx.needs_input_grad[2]", "input_needed=False", FAST
     ),

@@ -16,7 +16,7 @@ import ctypes
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from itertools import repeat
 from typing import Any, Generic, NamedTuple
 
@@ -27,12 +27,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 from torch.nn.utils.rnn import PackedSequence
 
-from unrolled._scan import Order, each
+from unrolled._checks import check_packed
+from unrolled._scan import Order
 from unrolled._torch_state import is_batched, is_transformed
 from unrolled.arrays import Array, linear, namespace
 from unrolled.bptt import Tape, backward_direction, last_state, state_before, stretches, take
 from unrolled.layers import STEPS, Direction, State, Weights, plain_direction
-from unrolled.shapes import GATES
+from unrolled.shapes import GATES, parameter_shapes
 
 __all__ = [
     "FEATURES_FOR_NUMPY",
@@ -72,6 +73,8 @@ _PIECE = 2**18
 _PIECE_BACK = 2**22
 # With fewer steps, a transposed copy of the weight costs more than it saves.
 _STEPS_WORTH_A_COPY = 9
+# With fewer steps, the backward pass of autograd through an LSTM is as fast as the one by hand.
+_STEPS_WORTH_A_TAPE = 16
 
 # -- The ladder -----------------------------------------------------------------------------------
 
@@ -627,6 +630,7 @@ _TYPES: dict[Any, Any] = {
     torch.float64: np.dtype(np.float64),
 }
 _PLAIN = (Tensor, nn.Parameter)  # a subclass may have no numbers, or want to see each operator
+_lstm: Any = torch.lstm  # what `torch.nn.LSTM` calls
 _ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "RNN_TANH": (torch.tanh_, np.tanh),
     "RNN_RELU": (torch.relu_, partial(np.maximum, 0)),
@@ -1087,20 +1091,109 @@ def try_fast(
         return None, None
     if inputs.numel() == 0 or is_transformed():  # of nothing, autograd keeps less than we do
         return None, None
-    if inputs is input and not all_states:
-        returned = _one_layer(module, input, hx)
+    if not all_states:
+        in_one = _one_call if module.mode == "LSTM" else _one_layer
+        returned = in_one(module, input, hx)
         if returned is not None:
             return returned, None
     return None, partial(fast_direction, module.mode)
 
 
-def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
-    """Run the common case, one layer over a batch, with only a few checks.
+@cache
+def _parameter_shapes(*arguments: Any) -> list[tuple[int, ...]]:
+    return list(parameter_shapes(*arguments).values())
+
+
+def _one_call(module: Any, input: Any, hx: Any) -> tuple[Any, ...] | None:
+    """Run an LSTM, all layers and directions, with the operator that `torch.nn.LSTM` calls.
+
+    In float32, oneDNN computes a whole sequence there, which no loop in Python can match. Otherwise
+    the operator is a loop in C++, faster than ours unless it needs the gradients of many steps.
+    Returns None where ours is faster, where something computes a parameter, and where an argument
+    may have to be refused.
+    """
+    packed = isinstance(input, PackedSequence)
+    inputs, order = (input.data, input.sorted_indices) if packed else (input, None)
+    D, num_layers, batch_first = 1 + module.bidirectional, module.num_layers, module.batch_first
+    hidden_size, proj_size = module.hidden_size, module.proj_size
+    if inputs.size(-1) != module.input_size:
+        return None
+    batched = packed or inputs.dim() == 3
+    if batch_first and not packed and batched:
+        inputs = inputs.transpose(0, 1)  # (L, N, H_in)
+    if packed:
+        sizes = check_packed(input, None, None)
+        steps, N = len(sizes), sizes[0]
+    elif batched:
+        steps, N, _ = inputs.shape
+    elif inputs.dim() == 2:
+        steps, N = len(inputs), 1
+    else:
+        return None
+    count, H_out, dtype = D * num_layers, proj_size or hidden_size, inputs.dtype
+    weights = [*map(module._parameters.get, module._flat_weights_names)]
+    shapes = _parameter_shapes(
+        "LSTM", module.input_size, hidden_size, num_layers, module.bias, D == 2, proj_size
+    )
+    tensors: Sequence[Any] = weights
+    if hx is not None:
+        if type(hx) not in (tuple, list) or len(hx) != 2:
+            return None
+        among = (N,) if batched else ()
+        tensors = [*weights, *hx]
+        shapes = [*shapes, (count, *among, H_out), (count, *among, hidden_size)]
+    for t, shape in zip(tensors, shapes, strict=True):
+        if (
+            type(t) not in _PLAIN
+            or t.dtype is not dtype
+            or t.shape != shape
+            or not t.is_cpu
+            or t.layout is not torch.strided
+        ):
+            return None
+    if (
+        steps >= _STEPS_WORTH_A_TAPE
+        and torch.is_grad_enabled()
+        and (inputs.requires_grad or any(t.requires_grad for t in tensors))
+        and not _suits_onednn(dtype, proj_size, packed and sizes[0] != sizes[-1])
+    ):
+        return None
+    if hx is None:
+        h_0 = inputs.new_zeros(count, N, H_out)
+        hx = h_0, inputs.new_zeros(count, N, hidden_size) if proj_size else h_0
+    elif not batched:
+        hx = [state.unsqueeze(1) for state in hx]
+    elif order is not None:
+        hx = [state.index_select(1, order) for state in hx]
+    options = (module.bias, num_layers, module.dropout, module.training, D == 2)
+    if packed:
+        rows, *last = _lstm(inputs, input.batch_sizes, hx, weights, *options)
+        if order is not None:
+            last = [state.index_select(1, input.unsorted_indices) for state in last]
+        return input._replace(data=rows), tuple(last)
+    if not batched:
+        output, *last = _lstm(inputs.unsqueeze(1), hx, weights, *options, False)
+        return output.squeeze(1), tuple([state.squeeze(1) for state in last])
+    output, h_n, c_n = _lstm(inputs, hx, weights, *options, False)
+    if output.requires_grad or batch_first:  # as in `_one_layer`, and oneDNN keeps it too
+        output = output.clone()
+    return output.transpose_(0, 1) if batch_first else output, (h_n, c_n)
+
+
+def _suits_onednn(dtype: torch.dtype, proj_size: int, ragged: bool) -> bool:
+    """Tell whether PyTorch hands an LSTM on a CPU to oneDNN; source: `use_mkldnn` in RNN.cpp."""
+    onednn = torch.backends.mkldnn
+    is_on = onednn.is_available() and onednn.enabled  # type: ignore[no-untyped-call] # torch's is
+    return bool(is_on and dtype is torch.float32 and not proj_size and not ragged)
+
+
+def _one_layer(module: Any, input: Any, hx: Any) -> tuple[Any, ...] | None:
+    """Run the common case of an RNN or a GRU, one layer over a batch, with only a few checks.
 
     At the sizes of the worked example, making all checks takes longer than the loop. Returns None
     in any other case, and if an argument might have to be refused.
     """
-    if module.num_layers > 1 or module.bidirectional or module.proj_size:
+    if module.num_layers > 1 or module.bidirectional or isinstance(input, PackedSequence):
         return None
     find = module._parameters.get
     weight_ih, weight_hh = find("weight_ih_l0"), find("weight_hh_l0")
@@ -1119,17 +1212,15 @@ def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
     _, N, H_in = input.shape
     if H_in != module.input_size or not weight_ih.is_cpu:
         return None
-    initial: State = None
+    initial = None
     if hx is not None:
-        if mode == "LSTM" or type(hx) is not Tensor or hx.dtype != dtype:
+        if type(hx) is not Tensor or hx.dtype != dtype:
             return None
         if hx.shape != (1, N, module.hidden_size) or not hx.is_cpu:
             return None
         initial = hx[0]
     elif mode not in _ACTIVATIONS:
         initial = input.new_zeros(N, module.hidden_size)
-    if mode == "LSTM":
-        initial = initial, initial
     weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh)
     quick = mode in _ACTIVATIONS and not torch.is_grad_enabled()
     if quick and _fit(mode, input, (initial,), weights, _FORWARD):
@@ -1139,9 +1230,7 @@ def _one_layer(module: Any, input: Tensor, hx: Any) -> tuple[Any, ...] | None:
             return None
     else:
         output, last = fast_direction(mode, input, initial, weights, _FORWARD)
-    if mode == "LSTM":
-        output = output[0]
-    last = each(lambda part: torch.stack([part]), last)  # no views, as in torch.nn
+    last = torch.stack([last])  # no view, as in torch.nn
     if output.requires_grad or output._is_view():
         output = output.clone()  # the backward pass keeps it, and callers may change theirs
     return output.transpose_(0, 1) if module.batch_first else output, last
