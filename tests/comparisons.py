@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -534,6 +534,64 @@ def mask_differences(package: Any) -> Iterator[str]:
                         yield f"{kind}, {list(keywords)}, sequence {n}: not what it is alone"
                 if (rows[n][~kept] != 0).any():
                     yield f"{kind}, {list(keywords)}, sequence {n}: padding does not put out 0"
+
+
+def cut_by_hand(
+    module: Any, x: Tensor, states: list[Tensor], resets: Tensor, mask: Tensor, lengths: list[int]
+) -> list[Tensor]:
+    """Run each piece of each sequence alone: x is (L, N, H_in), states (D * num_layers, N, ...)."""
+    D = 1 + module.bidirectional
+    outputs, ends = [], []
+    for n, length in enumerate(lengths):
+        starts = [t for t in range(length) if resets[t, n]]
+        borders = [0, *starts, length]  # the first piece is empty where a reset comes first
+        pieces = [range(a, b) for a, b in pairwise(borders)]
+        first = [state[:, n : n + 1] for state in states]
+        output, last = x.new_zeros(len(x), D * (states[0].shape[-1])), []
+        for number, piece in enumerate(pieces):
+            initial = [torch.zeros_like(state) for state in first]
+            for state, own in zip(initial, first, strict=True):
+                if number == 0:
+                    state[0::D] = own[0::D]
+                if number == len(pieces) - 1 and D == 2:
+                    state[1::D] = own[1::D]
+            steps = [t for t in piece if mask[t, n]]
+            if steps:
+                hx = tuple(initial) if len(initial) == 2 else initial[0]
+                ran, after = module(x[steps, n : n + 1], hx)
+                output = output.index_put((torch.tensor(steps),), ran[:, 0])
+                initial = tensors(after)
+            last.append(initial)
+        # The reverse direction ends with the first step there is; an empty piece has none.
+        begins = 1 if starts[:1] == [0] else 0
+        end = [state.clone() for state in last[-1]]
+        for part, state in enumerate(end):
+            if D == 2:
+                state[1::D] = last[begins][part][1::D]
+        outputs.append(output)
+        ends.append(end)
+    return [torch.stack(outputs, 1), *(torch.cat(parts, 1) for parts in zip(*ends, strict=True))]
+
+
+def reset_differences(package: Any) -> Iterator[str]:
+    """Compare sequences that start again with `torch.nn` run on each piece alone."""
+    resets = torch.tensor([[1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]]).bool()
+    holes = torch.tensor([[1, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0], [0, 1, 1]]).bool()
+    for kind, bidirectional in product(KINDS, (False, True)):
+        configuration = Configuration(kind=kind, num_layers=2, bidirectional=bidirectional)
+        (x,), states = configuration.leaves()
+        module, theirs = configuration.module(getattr(package, kind)), configuration.theirs()
+        options: list[tuple[Tensor, list[int], dict[str, Any]]] = [
+            (torch.ones_like(holes), [5, 5, 5], {}),
+            (holes, [5, 5, 5], {"mask": holes}),
+            (torch.ones_like(holes), [4, 5, 0], {"lengths": [4, 5, 0]}),
+        ]
+        for mask, lengths, keywords in options:
+            output, last = module(x, configuration.hx(states), resets=resets, **keywords)
+            expected = cut_by_hand(theirs, x, states, resets, mask, lengths)
+            for a, b in zip([output, *tensors(last)], expected, strict=True):
+                if not torch.allclose(a, b, rtol=0, atol=1e-12):
+                    yield f"{kind}, {list(keywords)}: not what its pieces are alone"
 
 
 def state_differences(package: Any) -> Iterator[str]:

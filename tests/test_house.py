@@ -105,7 +105,7 @@ def test_the_core_is_as_small_as_the_readme_says() -> None:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     files = [Path(file) for file in done.stdout.split()]
     assert {file.stem for file in files} == {
-        *("__init__", "shapes", "arrays", "_torch_state", "_checks"),
+        *("__init__", "shapes", "arrays", "_checks"),
         *("cells", "_scan", "layers", "modules"),
     }
     lines = sum(len(file.read_text("utf-8").splitlines()) for file in files)

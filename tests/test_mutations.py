@@ -36,6 +36,7 @@ SHAPES = comparisons.shape_differences
 INIT = comparisons.init_differences
 TRACE = comparisons.trace_differences
 MASK = comparisons.mask_differences
+RESETS = comparisons.reset_differences
 STATES = comparisons.state_differences
 STEPS = comparisons.step_differences
 REFUSALS = comparisons.refusal_differences
@@ -45,7 +46,7 @@ RUNGS = comparisons.rung_differences
 CHECKS = [RNN, GRU, LSTM, CELL, HAND, SHAPES, INIT, TRACE, MASK, STATES, STEPS, REFUSALS]
 SCHEMES = comparisons.scheme_differences
 DIAGNOSE = comparisons.diagnose_differences
-CHECKS += [BPTT, FAST, RUNGS, SCHEMES, DIAGNOSE]
+CHECKS += [RESETS, BPTT, FAST, RUNGS, SCHEMES, DIAGNOSE]
 
 LINEAR = "activation(linear(h, weight_hh, bias_hh) + x_projected)"
 TRANSPOSE = LINEAR.replace("weight_hh,", "weight_hh.T,")
@@ -55,7 +56,7 @@ PRODUCT_N = "linear(%s, weight_hh[2 * H_out :], None if bias_hh is None else bia
 CARRY = "state = step(x, state, *parameters)\n        states.append(state)"
 NOT_CARRIED = "states.append(step(x, state, *parameters))"
 GATES = "i, f, g, o = chunk(gates, 4)"
-KEEP = "partial(where, next(keep)), step(x_projected, state, *parameters), state"
+KEEP = "each(partial(where, counts), after, state)"
 
 
 def mutations_of_each(
@@ -252,11 +253,11 @@ MUTATIONS = {
     ),
     "mask ignored": Mutation(
         "modules.py",
-        "return [partial(masked_direction, step, mask) for step in steps]",
+        "return [partial(masked_direction, step, mask, resets=resets) for step in steps]",
         "pass",
         MASK,
     ),
-    "mask inverted": Mutation("layers.py", KEEP, KEEP.replace("next(keep)", "~next(keep)"), MASK),
+    "mask inverted": Mutation("layers.py", KEEP, KEEP.replace("counts", "~counts"), MASK),
     "mask of the output ignored": Mutation(
         "layers.py", "padded(order.join(parts))", "order.join(parts)", MASK
     ),
@@ -269,7 +270,7 @@ MUTATIONS = {
     "masked state forgotten": Mutation(
         "layers.py",
         KEEP,
-        KEEP.removesuffix("state") + "each(namespace(inputs).zeros_like, state)",
+        KEEP.replace("state", "each(namespace(inputs).zeros_like, state)"),
         MASK,
     ),
     "one time step too many": Mutation(
@@ -279,8 +280,19 @@ MUTATIONS = {
         "_checks.py", "steps[:, None] < ", "steps[:, None] + 1 < ", MASK
     ),
     "mask batch first, or not": Mutation(
-        "_checks.py", "mask.T.contiguous() if batch_first else mask", "mask", MASK
+        "_checks.py", "flags.T.contiguous() if batch_first else flags", "flags", MASK
     ),
+    "resets ignored": Mutation("layers.py", "if restarts is not None:", "if False:", RESETS),
+    "resets where there are none": Mutation(
+        "layers.py", "_blank(restarts, part)", "_blank(~restarts, part)", RESETS
+    ),
+    "resets of the reverse direction one step late": Mutation(
+        "layers.py", "if resets is not None and order.reverse:", "if False:", RESETS
+    ),
+    "reset of the last step from the first": Mutation(
+        "layers.py", "zeros_like(resets[:1])", "zeros_like(resets[:1]) | resets[:1]", RESETS
+    ),
+    "resets beyond the lengths": Mutation("modules.py", "fresh = fresh & keep", "pass", RESETS),
     "hidden states for cell states": Mutation(
         "modules.py", "[c for _, c in every]", "[h for h, _ in every]", STATES
     ),

@@ -5,6 +5,7 @@ Each message names the argument and says what it should be and what was passed.
 
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from unrolled._torch_state import is_batched
 from unrolled.arrays import check_array
 from unrolled.shapes import num_directions, real_hidden_size
 
@@ -228,9 +228,9 @@ def check_states(module: nn.RNNBase, states: dict[str, Tensor], inputs: Tensor, 
             )
 
 
-def check_packed(input: PackedSequence, lengths: object, mask: object) -> list[int]:
+def check_packed(input: PackedSequence, **padded: object) -> list[int]:
     """Refuse a hand-made PackedSequence whose batch_sizes do not fit its data; return the sizes."""
-    for name, value in (("lengths", lengths), ("mask", mask)):
+    for name, value in padded.items():
         if value is not None:
             raise ValueError(
                 f"{name} should be left out for a PackedSequence, which has lengths of its own, "
@@ -272,19 +272,27 @@ def checked_mask(
             raise ValueError("lengths should be left out for unbatched input, got some")
         steps = torch.arange(L, device=inputs.device)
         return steps[:, None] < _checked_lengths(lengths, L, N, inputs.device)
-    if mask is None:
+    return checked_flags("mask", mask, inputs, batched, batch_first)
+
+
+def checked_flags(
+    name: str, flags: Any, inputs: Tensor, batched: bool, batch_first: bool
+) -> Tensor | None:
+    """Turn one flag for each time step of each sequence into the shape (L, N), if there are any."""
+    if flags is None:
         return None
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(f"mask should be a Tensor of torch.bool, got {got}")
-    check_shape("mask", mask, ((N, L) if batch_first else (L, N)) if batched else (L,))
-    if mask.device != inputs.device:
+    L, N = inputs.size(0), inputs.size(1)
+    if not isinstance(flags, Tensor) or flags.dtype != torch.bool:
+        got = flags.dtype if isinstance(flags, Tensor) else type(flags).__name__
+        raise TypeError(f"{name} should be a Tensor of torch.bool, got {got}")
+    check_shape(name, flags, ((N, L) if batch_first else (L, N)) if batched else (L,))
+    if flags.device != inputs.device:
         raise RuntimeError(
-            f"mask should be on the device of input, {inputs.device}, got {mask.device}"
+            f"{name} should be on the device of input, {inputs.device}, got {flags.device}"
         )
     if not batched:
-        return mask[:, None]
-    return mask.T.contiguous() if batch_first else mask
+        return flags[:, None]
+    return flags.T.contiguous() if batch_first else flags
 
 
 def _checked_lengths(
@@ -302,10 +310,11 @@ def _checked_lengths(
     check_shape("lengths", counts, (N,))
     if not isinstance(lengths, Tensor):
         values = list(lengths)
-    elif torch.compiler.is_compiling() or is_batched(counts):
-        values = []  # not known yet
     else:
-        values = counts.tolist()
+        values = []
+        if not torch.compiler.is_compiling():  # not known yet
+            with suppress(RuntimeError):  # hidden by vmap, or not there at all
+                values = counts.tolist()
     if not all(0 <= value <= L for value in values):
         raise RuntimeError(f"lengths should be from 0 to L={L}, got {values}")
     return counts

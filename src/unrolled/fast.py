@@ -1122,7 +1122,7 @@ def _one_call(module: Any, input: Any, hx: Any) -> tuple[Any, ...] | None:
     if batch_first and not packed and batched:
         inputs = inputs.transpose(0, 1)  # (L, N, H_in)
     if packed:
-        sizes = check_packed(input, None, None)
+        sizes = check_packed(input)
         steps, N = len(sizes), sizes[0]
     elif batched:
         steps, N, _ = inputs.shape

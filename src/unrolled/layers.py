@@ -14,6 +14,7 @@ Packing and dropout need torch; everything else also runs on NumPy arrays. A sta
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np  # noqa: F401 # the examples use it
@@ -179,22 +180,26 @@ def _projecting(step: Step, weight_hr: Any) -> Step:
 
 def masked_direction(
     step: Step,
-    mask: Array,
+    mask: Array | None,
     inputs: Array,
     initial: State,
     weights: Weights[Array],
     order: Order,
+    resets: Array | None = None,
 ) -> tuple[State, State]:
-    """Run one layer in one direction over the time steps that a mask selects.
+    """Run one layer in one direction over the time steps that a mask selects, piece by piece.
 
     Parameters
     ----------
     step : callable
         As in `plain_direction`.
-    mask : ndarray or Tensor of bool, shape (L, N)
+    mask : ndarray or Tensor of bool, shape (L, N), or None
         Where it is false, the state does not change and the output is 0.
     inputs, initial, weights, order
         As in `plain_direction`, but not packed.
+    resets : ndarray or Tensor of bool, shape (L, N), optional
+        Where it is true, a new piece begins, which knows nothing of the one before: in either
+        direction, the first step of a piece that runs starts from zeros.
 
     Returns
     -------
@@ -211,15 +216,26 @@ def masked_direction(
     (array([1., 0., 2.]), array([2.]))
     """
     check_direction(inputs, initial, weights, order.sizes)
-    check_shape("mask", mask, inputs.shape[:2])
+    for name, flags in (("mask", mask), ("resets", resets)):
+        if flags is not None:
+            check_shape(name, flags, inputs.shape[:2])
+    if resets is not None and order.reverse:  # before the last step of the piece below
+        later = resets[1:], namespace(resets).zeros_like(resets[:1])
+        resets = namespace(resets).cat(later)
     step = _projecting(step, weights.weight_hr)
-    keep = iter(order.steps(mask))  # (N,) each, in the order of the loop
+    keep, fresh = (  # (N,) each, in the order of the loop
+        repeat(None) if flags is None else iter(order.steps(flags)) for flags in (mask, resets)
+    )
 
     def masked_step(x_projected: Any, state: State, *parameters: Any) -> State:
-        return each(partial(where, next(keep)), step(x_projected, state, *parameters), state)
+        counts, restarts = next(keep), next(fresh)
+        if restarts is not None:
+            state = each(lambda part: _blank(restarts, part), state)
+        after = step(x_projected, state, *parameters)
+        return after if counts is None else each(partial(where, counts), after, state)
 
     def padded(a: Any) -> Any:
-        return where(mask, a, namespace(a).zeros_like(a))
+        return a if mask is None else where(mask, a, namespace(a).zeros_like(a))
 
     projected = linear(padded(inputs), weights.weight_ih, weights.bias_ih)
     states, last = scan(
@@ -348,6 +364,10 @@ def weights_of(
         ]
         for layer in range(module.num_layers)
     ]
+
+
+def _blank(flags: Any, a: Any) -> Any:
+    return where(flags, namespace(a).zeros_like(a), a)
 
 
 def _drop(inputs: Array, dropout: float) -> Array:

@@ -62,6 +62,7 @@ class _Batch(NamedTuple):
     states: list[State]  # D * num_layers of h or (h, c), (N, ...) each
     sizes: list[int] | None  # batch_sizes of packed input
     mask: Tensor | None  # (L, N)
+    resets: Tensor | None  # (L, N)
     laid_out: Callable[..., Any]  # for results with all time steps; in place or as a view
     laid_last: Callable[[Tensor], Tensor]  # for the last states
 
@@ -159,6 +160,7 @@ class Recurrent(nn.RNNBase):
         *,
         lengths: Sequence[int] | Tensor | None = None,
         mask: Tensor | None = None,
+        resets: Tensor | None = None,
         all_states: bool = False,
     ) -> tuple[Any, ...]:
         """Run the network over a batch of sequences.
@@ -175,6 +177,9 @@ class Recurrent(nn.RNNBase):
             How many time steps of each sequence count, from 0 to ``L``; the rest is padding.
         mask : Tensor of bool, shape (L, N), with `batch_first` (N, L), unbatched (L,), optional
             Which time steps count; padding may be anywhere.
+        resets : Tensor of bool, shape (L, N), with `batch_first` (N, L), unbatched (L,), optional
+            Where a sequence starts again: the state before that time step is zeros instead of that
+            of the step before it, or of `hx`. The reverse direction has the same pieces.
         all_states : bool, default False
             Whether to return the states of all layers at all time steps as well.
 
@@ -193,11 +198,11 @@ class Recurrent(nn.RNNBase):
         AttributeError
             If `input` or a state is not a tensor.
         TypeError
-            If `lengths` are not integers or `mask` is not boolean.
+            If `lengths` are not integers, or `mask` or `resets` are not boolean.
         RuntimeError, ValueError
             If shapes, dtypes or devices do not match, as in ``torch.nn``; if a length is not
             between 0 and ``L``; or if more than one of a PackedSequence, `lengths` and `mask` is
-            given.
+            given, or `resets` with a PackedSequence.
 
         Notes
         -----
@@ -216,16 +221,16 @@ class Recurrent(nn.RNNBase):
         (torch.Size([5, 3, 20]), torch.Size([1, 3, 20]), 0.0)
         """
         direction = None
-        if self.fast and lengths is None and mask is None:
+        if self.fast and lengths is None and mask is None and resets is None:
             returned, direction = _try_fast(self, input, hx, all_states)
             if returned is not None:
                 return returned
         layers = weights_of(self)  # only once, since they may have to be computed
         packed = isinstance(input, PackedSequence)
         lay_out: Callable[..., _Batch] = self._packed_batch if packed else self._batch
-        batch = lay_out(input, hx, lengths, mask, layers[0][0].weight_ih)
+        batch = lay_out(input, hx, lengths, mask, resets, layers[0][0].weight_ih)
         results = run_network(
-            self._directions(direction, batch.mask),
+            self._directions(direction, batch.mask, batch.resets),
             batch.inputs,
             batch.states,
             layers,
@@ -246,7 +251,9 @@ class Recurrent(nn.RNNBase):
         every.append((output, batch.laid_out(results.every[-1][1])))
         return output, last, States([h for h, _ in every], [c for _, c in every])
 
-    def _directions(self, direction: Direction | None, mask: Tensor | None) -> list[Direction]:
+    def _directions(
+        self, direction: Direction | None, mask: Tensor | None, resets: Tensor | None
+    ) -> list[Direction]:
         """Choose the function that runs each layer and direction."""
         count = num_directions(self.bidirectional) * self.num_layers
         if direction is not None:
@@ -257,11 +264,13 @@ class Recurrent(nn.RNNBase):
             steps = [_checks.checked_step(self.step)] * count
         else:
             steps = [_checks.checked_step(step) for step in self.step]  # type: ignore[union-attr] # a sequence
-        if mask is not None:
-            return [partial(masked_direction, step, mask) for step in steps]
+        if mask is not None or resets is not None:
+            return [partial(masked_direction, step, mask, resets=resets) for step in steps]
         return [partial(plain_direction, step) for step in steps]
 
-    def _batch(self, input: Any, hx: Any, lengths: Any, mask: Any, weight: Tensor) -> "_Batch":
+    def _batch(
+        self, input: Any, hx: Any, lengths: Any, mask: Any, resets: Any, weight: Tensor
+    ) -> "_Batch":
         """Make input and states time-major, ``(L, N, H_in)``, and return functions that undo it."""
         _checks.check_input(input)
         given = _checks.named_states(self, hx)
@@ -279,6 +288,9 @@ class Recurrent(nn.RNNBase):
                 f"one time step, got shape {tuple(input.shape)} as (L, N, H_in)"
             )
         keep = _checks.checked_mask(lengths, mask, input, batched, batch_first)
+        fresh = _checks.checked_flags("resets", resets, input, batched, batch_first)
+        if lengths is not None and fresh is not None:  # what is beyond them is no part of it
+            fresh = fresh & keep  # type: ignore[operator] # there are lengths, so there is a mask
         states = self._states(given, input, input.size(1))
 
         def laid_out(time_major: Tensor, in_place: bool = False) -> Tensor:
@@ -292,14 +304,14 @@ class Recurrent(nn.RNNBase):
         def laid_last(last: Tensor) -> Tensor:
             return last if batched else last.squeeze(1)
 
-        return _Batch(input, states, None, keep, laid_out, laid_last)
+        return _Batch(input, states, None, keep, fresh, laid_out, laid_last)
 
     def _packed_batch(
-        self, input: PackedSequence, hx: Any, lengths: Any, mask: Any, weight: Tensor
+        self, input: PackedSequence, hx: Any, lengths: Any, mask: Any, resets: Any, weight: Tensor
     ) -> "_Batch":
         """Sort the states in the order of the sequences, and return functions that undo it."""
         data, batch_sizes, sorted_indices, unsorted_indices = input
-        sizes = _checks.check_packed(input, lengths, mask)
+        sizes = _checks.check_packed(input, lengths=lengths, mask=mask, resets=resets)
         _checks.check_features(self, data, weight)
         given = _checks.named_states(self, hx)
         if sorted_indices is not None:
@@ -312,7 +324,7 @@ class Recurrent(nn.RNNBase):
         def laid_last(last: Tensor) -> Tensor:
             return last if unsorted_indices is None else last.index_select(1, unsorted_indices)
 
-        return _Batch(data, states, sizes, None, laid_out, laid_last)
+        return _Batch(data, states, sizes, None, None, laid_out, laid_last)
 
     def _states(
         self,
@@ -385,7 +397,7 @@ class RNN(Recurrent):
     what you do                                      what runs with ``fast=True``
     ===============================================  =====================================
     call it on a CPU, in float32 or float64          `unrolled.fast`
-    pass `lengths` or `mask`                         the plain loop
+    pass `lengths`, `mask` or `resets`               the plain loop
     use another dtype or another device              the plain loop
     pass a subclass of ``Tensor``                    the plain loop
     autocast, `torch.func`, compile, trace, modes    the plain loop
