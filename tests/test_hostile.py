@@ -80,6 +80,8 @@ CALLS: dict[str, Call] = {
     "rnn_backward": Call(unrolled.rnn_backward, backward("RNN") | {"nonlinearity": "tanh"}),
     "gru_backward": Call(unrolled.gru_backward, backward("GRU")),
     "lstm_backward": Call(unrolled.lstm_backward, backward("LSTM")),
+    "from_torch": Call(unrolled.from_torch, {"model": nn.GRU(H_in, H_out), "fast": True}),
+    "to_torch": Call(unrolled.to_torch, {"model": unrolled.GRU(H_in, H_out)}),
     "summary": Call(unrolled.summary, {"module": nn.GRU(H_in, H_out)}),
     "trace": Call(
         unrolled.trace,
@@ -193,5 +195,5 @@ def test_what_nobody_means_is_refused_by_its_name() -> None:
             shown = re.sub(r"\s+", " ", repr(value))[:60]
             wrong.append(f"{name}({argument}={shown}): {type(error).__name__}: {error}")
     assert wrong == []
-    assert count == 7311
+    assert count == 7488
     assert refused > 6800

@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unrolled._convert import from_torch as from_torch
+    from unrolled._convert import to_torch as to_torch
     from unrolled._diagnose import MISTAKES as MISTAKES
     from unrolled._diagnose import Diagnosis as Diagnosis
     from unrolled._diagnose import Explanation as Explanation
@@ -59,6 +61,7 @@ FLOORS = (
     "fast",
     "modules",
     "cell_modules",
+    "_convert",
     "_summary",
     "_trace",
     "files",
@@ -80,6 +83,7 @@ _NAMES = {
     "bptt": ("rnn_backward", "gru_backward", "lstm_backward"),
     "modules": ("RNN", "GRU", "LSTM"),
     "cell_modules": ("RNNCell", "GRUCell", "LSTMCell"),
+    "_convert": ("from_torch", "to_torch"),
     "_summary": ("summary", "Summary"),
     "_trace": ("trace", "Trace", "Record"),
     "_diagnose": ("diagnose", "Diagnosis", "Explanation", "MISTAKES", "Mistake", "Recipe"),

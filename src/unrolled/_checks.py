@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from unrolled.arrays import check_array
 from unrolled.shapes import num_directions, real_hidden_size
+
+BACK = ": tools that know the classes of torch.nn alone need unrolled.to_torch(model)"
 
 # -- Arrays ---------------------------------------------------------------------------------------
 
@@ -56,7 +58,8 @@ def _ranked(array: Any) -> str:
 def check_tensor(name: str, value: object) -> None:
     if not isinstance(value, Tensor):
         # torch.nn calls .dim() on whatever it is given, and so raises this type.
-        raise AttributeError(f"{name} should be a torch.Tensor, got {type(value).__name__}")
+        got = type(value).__name__
+        raise AttributeError(f"{name} should be a torch.Tensor, got {got}{BACK * ('Proxy' in got)}")
 
 
 def check_step(
@@ -165,10 +168,13 @@ def check_features(module: nn.RNNBase, inputs: Tensor, weight: Tensor) -> None:
             f"input_size={module.input_size} features in its last dimension, "
             f"got {inputs.size(-1)} in shape {tuple(inputs.shape)}"
         )
-    if inputs.device != weight.device:
-        raise RuntimeError(
-            f"input should be on the device of the weights, {weight.device}, got {inputs.device}"
-        )
+    _check_device("input", inputs, "the weights", weight)
+
+
+def _check_device(name: str, value: Tensor, other: str, like: Tensor) -> None:
+    if value.device != like.device:
+        wanted = f"the device of {other}, {like.device}"
+        raise RuntimeError(f"{name} should be on {wanted}, got {value.device}")
 
 
 def named_states(module: nn.RNNBase, hx: Any) -> dict[str, Tensor]:
@@ -218,10 +224,7 @@ def check_states(module: nn.RNNBase, states: dict[str, Tensor], inputs: Tensor, 
     for (name, state), expected in zip(states.items(), state_shapes(module, N), strict=True):
         width = "hidden_size" if name == "hx[1]" else "H_out"
         check_shape(name, state, expected, f"(D * num_layers, N, {width})")
-        if state.device != inputs.device:
-            raise RuntimeError(
-                f"{name} should be on the device of input, {inputs.device}, got {state.device}"
-            )
+        _check_device(name, state, "input", inputs)
         if state.dtype != inputs.dtype and not _is_autocast(inputs):
             raise RuntimeError(
                 f"{name} should have the dtype of input, {inputs.dtype}, got {state.dtype}"
@@ -243,17 +246,13 @@ def check_packed(input: PackedSequence, **padded: object) -> list[int]:
         )
     if input.data.dim() != 2:
         raise RuntimeError(f"input.data should be 2D, got {_ranked(input.data)}")
-    return _checked_sizes(input.batch_sizes, len(input.data))
-
-
-def _checked_sizes(batch_sizes: Tensor, rows: int) -> list[int]:
-    name = "PackedSequence.batch_sizes"
+    name, batch_sizes = "PackedSequence.batch_sizes", input.batch_sizes
     if batch_sizes.dim() != 1:
         raise IndexError(f"{name} should be 1D, got {batch_sizes.dim()}D")
     if batch_sizes.dtype != torch.int64:
         error = TypeError if batch_sizes.is_floating_point() else RuntimeError
         raise error(f"{name} should have dtype torch.int64, got {batch_sizes.dtype}")
-    return check_sizes(name, batch_sizes.tolist(), rows)
+    return check_sizes(name, batch_sizes.tolist(), len(input.data))
 
 
 def checked_mask(
@@ -286,10 +285,7 @@ def checked_flags(
         got = flags.dtype if isinstance(flags, Tensor) else type(flags).__name__
         raise TypeError(f"{name} should be a Tensor of torch.bool, got {got}")
     check_shape(name, flags, ((N, L) if batch_first else (L, N)) if batched else (L,))
-    if flags.device != inputs.device:
-        raise RuntimeError(
-            f"{name} should be on the device of input, {inputs.device}, got {flags.device}"
-        )
+    _check_device(name, flags, "input", inputs)
     if not batched:
         return flags[:, None]
     return flags.T.contiguous() if batch_first else flags
@@ -329,6 +325,10 @@ def check_keywords(module: str, refused: dict[str, Any]) -> None:
                 f"out for {module}, got proj_size={value!r}"
             )
         raise TypeError(f"{module}.__init__() got an unexpected keyword argument {name!r}")
+
+
+def refuse_script(module: nn.Module) -> Never:
+    raise RuntimeError(f"torch.jit.script does not know unrolled.{type(module).__name__}{BACK}")
 
 
 # -- Steps of your own ----------------------------------------------------------------------------

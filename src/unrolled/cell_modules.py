@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unrolled._checks import check_shape, check_tensor
+from unrolled._checks import check_shape, check_tensor, refuse_script
 from unrolled.cells import ACTIVATIONS, gru_cell, lstm_cell, rnn_cell
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
@@ -14,6 +14,8 @@ __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
 class _Cell(nn.RNNCellBase):
     """What the three cells share: parameters, initialisation and checks."""
+
+    __prepare_scriptable__ = refuse_script  # which torch.jit.script calls
 
     def __init__(
         self, input_size: Any, hidden_size: Any, bias: Any, gates: int, device: Any, dtype: Any

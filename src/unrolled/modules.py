@@ -97,6 +97,7 @@ class Recurrent(nn.RNNBase):
 
     step: Step | Sequence[Step] | None
     fast: bool
+    __prepare_scriptable__ = _checks.refuse_script  # which torch.jit.script calls
 
     def __init__(
         self,
@@ -157,7 +158,7 @@ class Recurrent(nn.RNNBase):
         self,
         input: Sequences,
         hx: Any = None,
-        *,
+        *others: Never,  # not a mere star: a tool that passes all by position gets our message
         lengths: Sequence[int] | Tensor | None = None,
         mask: Tensor | None = None,
         resets: Tensor | None = None,
@@ -220,6 +221,8 @@ class Recurrent(nn.RNNBase):
         >>> output.shape, h_n.shape, output[2:, 1].abs().max().item()
         (torch.Size([5, 3, 20]), torch.Size([1, 3, 20]), 0.0)
         """
+        if others:
+            raise TypeError(f"input and hx alone should be positional, got more{_checks.BACK}")
         direction = None
         if self.fast and lengths is None and mask is None and resets is None:
             returned, direction = _try_fast(self, input, hx, all_states)
