@@ -134,8 +134,8 @@ def to_torch(model: nn.Module) -> nn.Module:
     Notes
     -----
     Two things are lost. `fast` is forgotten, so that ``from_torch(to_torch(model))`` has
-    ``fast=False`` everywhere. And calls with ``lengths=``, ``mask=`` or ``all_states=`` fail
-    afterwards, since `torch.nn` does not have them.
+    ``fast=False`` everywhere. And calls with ``lengths=``, ``mask=``, ``resets=`` or
+    ``all_states=`` fail afterwards, since `torch.nn` does not have them.
 
     Examples
     --------
