@@ -55,6 +55,7 @@ FLOORS = (
     "_torch_state",
     "_checks",
     "cells",
+    "_exported",
     "_scan",
     "layers",
     "bptt",

@@ -108,7 +108,7 @@ def check_direction(inputs: Any, initial: Any, weights: Any, sizes: Any) -> None
     sizes = checked_order(inputs, initial, sizes)
     if inputs.ndim != (wanted := 3 if sizes is None else 2):
         raise RuntimeError(f"inputs should be {wanted}D, got {_ranked(inputs)}")
-    if len(inputs) == 0:
+    if inputs.shape[0] == 0:  # `len` would make a length that is free while exporting a number
         raise RuntimeError(
             f"inputs should have at least one time step, got shape {tuple(inputs.shape)}"
         )

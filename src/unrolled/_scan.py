@@ -12,7 +12,10 @@ import torch
 from unrolled._checks import checked_order
 from unrolled.arrays import namespace
 
-__all__ = ["Order", "each", "scan"]
+__all__ = ["Order", "each", "scan", "scan_joined"]
+
+# Before PyTorch 2.7 nothing says so, and the loop is recorded step by step.
+_is_exporting = getattr(torch.compiler, "is_exporting", bool)
 
 Input = TypeVar("Input")
 State = TypeVar("State")
@@ -152,6 +155,24 @@ def scan(
     if ended:
         state = each(lambda *parts: torch.cat(parts[::-1]), *ended, state)
     return states, state
+
+
+def scan_joined(
+    step: Callable[..., Any], inputs: Any, state: Any, order: Order, parameters: Sequence[Any]
+) -> tuple[Any, Any]:
+    """Carry a state through a sequence, as `scan` does, and join the states of all steps.
+
+    A tuple of arrays in place of `inputs` gives each step a tuple. While a graph is exported, one
+    operator takes the place of the loop, so that the graph can run at any length.
+    """
+    if order.sizes is None and _is_exporting():
+        from unrolled._exported import exported_scan  # loads nothing that the loop needs
+
+        return exported_scan(step, inputs, state, order.reverse, parameters)
+    if isinstance(inputs, tuple):
+        inputs = list(zip(*[namespace(a).unbind(a) for a in inputs], strict=True))
+    states, last = scan(step, inputs, state, order, parameters)
+    return each(lambda *parts: order.join(parts), *states), last
 
 
 def each(function: Callable[..., Any], *states: Any) -> Any:

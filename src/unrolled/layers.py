@@ -14,7 +14,6 @@ Packing and dropout need torch; everything else also runs on NumPy arrays. A sta
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import repeat
 from typing import Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np  # noqa: F401 # the examples use it
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 from unrolled._checks import check_direction, check_shape
-from unrolled._scan import Order, each, scan
+from unrolled._scan import Order, each, scan_joined
 from unrolled.arrays import Array, linear, namespace, where
 from unrolled.cells import gru_step, lstm_step, rnn_step
 from unrolled.shapes import num_directions, parameter_name
@@ -162,8 +161,7 @@ def plain_direction(
     check_direction(inputs, initial, weights, order.sizes)
     step = _projecting(step, weights.weight_hr)
     projected = linear(inputs, weights.weight_ih, weights.bias_ih)  # (L, N, gate_size)
-    states, last = scan(step, projected, initial, order, (weights.weight_hh, weights.bias_hh))
-    return each(lambda *parts: order.join(parts), *states), last
+    return scan_joined(step, projected, initial, order, (weights.weight_hh, weights.bias_hh))
 
 
 def _projecting(step: Step, weight_hr: Any) -> Step:
@@ -220,28 +218,25 @@ def masked_direction(
         if flags is not None:
             check_shape(name, flags, inputs.shape[:2])
     if resets is not None and order.reverse:  # before the last step of the piece below
-        later = resets[1:], namespace(resets).zeros_like(resets[:1])
-        resets = namespace(resets).cat(later)
+        xp = namespace(resets)
+        resets = xp.cat((resets, xp.zeros_like(resets[:1])))[1:]
     step = _projecting(step, weights.weight_hr)
-    keep, fresh = (  # (N,) each, in the order of the loop
-        repeat(None) if flags is None else iter(order.steps(flags)) for flags in (mask, resets)
-    )
 
-    def masked_step(x_projected: Any, state: State, *parameters: Any) -> State:
-        counts, restarts = next(keep), next(fresh)
-        if restarts is not None:
-            state = each(lambda part: _blank(restarts, part), state)
+    def masked_step(x: Any, state: State, *parameters: Any) -> State:
+        x_projected, *flags = x  # (N, gate_size), (N,) or two of these
+        if resets is not None:
+            state = each(partial(_blank, flags[-1]), state)
         after = step(x_projected, state, *parameters)
-        return after if counts is None else each(partial(where, counts), after, state)
+        return after if mask is None else each(partial(where, flags[0]), after, state)
 
     def padded(a: Any) -> Any:
         return a if mask is None else where(mask, a, namespace(a).zeros_like(a))
 
     projected = linear(padded(inputs), weights.weight_ih, weights.bias_ih)
-    states, last = scan(
-        masked_step, projected, initial, order, (weights.weight_hh, weights.bias_hh)
-    )
-    return each(lambda *parts: padded(order.join(parts)), *states), last
+    given = tuple([flags for flags in (projected, mask, resets) if flags is not None])
+    parameters = weights.weight_hh, weights.bias_hh
+    states, last = scan_joined(masked_step, given, initial, order, parameters)
+    return each(padded, states), last
 
 
 def run_network(

@@ -556,7 +556,10 @@ class LSTM(Recurrent):
     Notes
     -----
     For the formula, from the docstring of `torch.nn.LSTM`, see `unrolled.cells.lstm_step`. The
-    table in `RNN` shows where `fast` applies.
+    table in `RNN` shows where `fast` applies. There an LSTM calls the operator of `torch.nn.LSTM`,
+    with the same bits, unless it returns all states, or needs the gradients of 16 steps or more and
+    oneDNN does not run. oneDNN keeps the biases until the backward pass, and they may not be
+    changed in place before.
 
     Examples
     --------
