@@ -121,6 +121,13 @@ def porting(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def clients(session: nox.Session) -> None:
+    """Train with the drop-ins inside libraries that use torch.nn, and compare the losses."""
+    install(session, "clients")
+    session.run("python", "docs/_scripts/check_clients.py", *session.posargs)
+
+
+@nox.session(default=False)
 def live(session: nox.Session) -> None:
     """Serve the site, rebuild and reload it while you edit."""
     install(session, "docs")
