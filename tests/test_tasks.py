@@ -12,6 +12,7 @@ from unrolled_site.tasks import (
     REVIEW_WORDS,
     STORY,
     STORY_WORDS,
+    TMaze,
     accuracy,
     addition,
     bars,
@@ -203,3 +204,52 @@ def test_accuracy_counts_every_answer() -> None:
     logits = torch.eye(3).expand(2, 3, 3)
     target = torch.tensor([[0, 1, 2], [0, 2, 1]])
     assert accuracy(nn.Identity(), logits, target) == pytest.approx(4 / 6)
+
+
+def test_the_first_sign_of_a_corridor_is_the_right_way() -> None:
+    maze, N, longest = TMaze(40, longest=4), 40, 4
+    corridors: list[list[int]] = [[] for _ in range(N)]
+    lengths, paid = set(), set()
+    for _ in range(60):
+        seen, actions = maze.seen, torch.randint(2, (N,))
+        assert seen.shape == (N, 3)
+        assert_one_hot(seen)
+        reward, done = maze.step(actions)
+        assert reward.shape == done.shape == (N,)
+        for n, sign in enumerate(seen.argmax(-1).tolist()):
+            assert done[n] == (sign == 2)
+            if sign == 2:
+                first = corridors[n][0]  # an IndexError: an episode began with a junction
+                assert reward[n] == (1 if actions[n] == first else -1)
+                lengths.add(len(corridors[n]))
+                paid.add((first, reward[n].item(), corridors[n][-1]))
+                corridors[n] = []
+            else:
+                assert reward[n] == 0
+                corridors[n].append(sign)
+    assert lengths == set(range(1, longest + 1))
+    assert len(paid) == 2 * 2 * 2  # the last sign says nothing
+
+
+def test_a_maze_is_repeatable() -> None:
+    walks = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        maze, seen = TMaze(5), []
+        for _ in range(9):
+            seen.append(maze.seen)
+            maze.step(torch.zeros(5))
+        walks.append(torch.stack(seen))
+    assert torch.equal(*walks)
+
+
+def test_a_maze_refuses_sizes_and_actions() -> None:
+    for keywords in ({"N": 0}, {"N": 1, "longest": 0}):
+        name = list(keywords)[-1]
+        with pytest.raises(ValueError, match=f"{name} should be at least 1, got 0"):
+            TMaze(**keywords)
+    maze = TMaze(3)
+    before = maze.seen
+    with pytest.raises(ValueError, match=r"actions should have shape \(3,\), got \(1, 3\)"):
+        maze.step(torch.zeros(1, 3, dtype=torch.long))
+    assert maze.seen is before

@@ -1,8 +1,8 @@
 """Small tasks for recurrent networks, and a loop that trains on them in seconds on one core.
 
-All of them are classification tasks. A function draws a batch and returns `x`, with symbols as
-one-hot rows, and `target`, the index of each right answer. Random numbers come from PyTorch's
-global generator, so ``torch.manual_seed`` makes a run repeatable.
+All but one are classification tasks. A function draws a batch and returns `x`, with symbols as
+one-hot rows, and `target`, the index of each right answer. `TMaze` gives rewards instead. Random
+numbers come from PyTorch's global generator, so ``torch.manual_seed`` makes a run repeatable.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +19,7 @@ __all__ = [
     "REVIEW_WORDS",
     "STORY",
     "STORY_WORDS",
+    "TMaze",
     "accuracy",
     "addition",
     "bars",
@@ -306,6 +307,89 @@ def addition(N: int, L: int = 8) -> Batch:
     powers = 2 ** torch.arange(L)
     total = (bits * powers.unsqueeze(1)).sum((1, 2))  # (N,)
     return bits.float(), total.unsqueeze(1) // powers % 2
+
+
+class TMaze:
+    """Corridors that end in a junction, where the first sign of the corridor says which way to go.
+
+    Every corridor is an episode: a walker passes one sign after the other, reaches the junction,
+    turns left or right, is paid, and finds itself at the first sign of another corridor. It walks
+    by itself, so the only action that matters is the one at the junction. All signs look alike:
+    those after the first, and those of earlier corridors, mislead.
+
+    It follows the T-maze of B. Bakker (2001), "Reinforcement learning with long short-term memory",
+    NIPS 14, whose corridor has one sign and is walked by the agent.
+
+    Parameters
+    ----------
+    N : int
+        Walkers, each in a corridor of its own.
+    longest : int, default 6
+        Signs in the longest corridor; all numbers from 1 are equally likely.
+
+    Attributes
+    ----------
+    seen : Tensor, shape (N, 3)
+        What is in front of each walker, as one-hot rows of float32: a sign to the left, a sign to
+        the right, the junction.
+
+    Raises
+    ------
+    ValueError
+        If `N` or `longest` is below 1.
+
+    Examples
+    --------
+    >>> maze = TMaze(N=3, longest=1)
+    >>> sign = maze.seen.argmax(-1)  # the only one
+    >>> maze.step(torch.tensor([0, 0, 0]))
+    (tensor([0., 0., 0.]), tensor([False, False, False]))
+    >>> maze.step(sign)
+    (tensor([1., 1., 1.]), tensor([True, True, True]))
+    """
+
+    def __init__(self, N: int, longest: int = 6) -> None:
+        _check(N=(N, 1), longest=(longest, 1))
+        self._longest = longest
+        self._first = self._left = torch.zeros(N, dtype=torch.long)  # sign; signs still to come
+        self._walk(torch.ones(N, dtype=torch.bool))
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Pay for what the walkers do in front of `seen`, and let them walk on.
+
+        Parameters
+        ----------
+        actions : Tensor of integers, shape (N,)
+            0 to turn left, 1 to turn right; it matters only at the junction.
+
+        Returns
+        -------
+        reward : Tensor, shape (N,)
+            At the junction 1 for the right way and -1 for the other, elsewhere 0.
+        done : Tensor of bool, shape (N,)
+            Whether this step was the last one of its episode; `seen` is then already the first sign
+            of the next.
+
+        Raises
+        ------
+        ValueError
+            If `actions` has another shape.
+        """
+        if actions.shape != self._first.shape:
+            raise ValueError(
+                f"actions should have shape {tuple(self._first.shape)}, got {tuple(actions.shape)}"
+            )
+        done = self._left == 0
+        reward = torch.where(done, torch.where(actions == self._first, 1.0, -1.0), 0.0)
+        self._walk(done)
+        return reward, done
+
+    def _walk(self, new: Tensor) -> None:
+        """Go one step on, or into another corridor."""
+        sign = torch.randint(2, new.shape)
+        self._first = torch.where(new, sign, self._first)
+        self._left = torch.where(new, torch.randint(self._longest, new.shape) + 1, self._left - 1)
+        self.seen = _one_hot(torch.where(self._left > 0, sign, 2), 3)
 
 
 def train(
