@@ -18,6 +18,7 @@ from unrolled.arrays import check_array
 from unrolled.shapes import num_directions, real_hidden_size
 
 BACK = ": tools that know the classes of torch.nn alone need unrolled.to_torch(model)"
+# PyTorch 2.6 compiles neither `strict=False` of zip, nor `|` of dictionaries or types, nor _asdict.
 
 # -- Arrays ---------------------------------------------------------------------------------------
 
@@ -76,7 +77,7 @@ def check_step(
     """
     weights = {k: w for k, w in weights.items() if w is not None or k in ("weight_ih", "weight_hh")}
     check_kinds(**given, **states, **weights)
-    for one, array in (states | weights if rows else given | states | weights).items():
+    for one, array in ({**states, **weights} if rows else {**given, **states, **weights}).items():
         if not 0 < array.ndim < 3 and not one.startswith("bias"):
             error, wanted = (RuntimeError, "2D") if one in weights else (ValueError, "1D or 2D")
             raise error(f"{one} should be {wanted}, got {_ranked(array)}")
@@ -89,14 +90,15 @@ def check_step(
         )
     hidden_size = H_out if weight_hr is None else weight_hr.shape[-1]
     gate_size = len(weights["weight_hh"]) if gates is None else gates * hidden_size
-    shapes = {one: (*rows, w) for one, w in zip(states, (H_out, hidden_size), strict=False)} | {
+    shapes = {
+        **{one: (*rows, w) for one, w in zip(states, (H_out, hidden_size))},  # noqa: B905 # see above
         "weight_hh": (gate_size, H_out),
         "weight_ih": (gate_size, columns),
         "bias_ih": (gate_size,),
         "bias_hh": (gate_size,),
         "weight_hr": (H_out, hidden_size),
     }
-    arrays = states | weights
+    arrays = {**states, **weights}
     for one, shape in shapes.items():
         if one in arrays:
             check_shape(one, arrays[one], shape)
@@ -112,9 +114,10 @@ def check_direction(inputs: Any, initial: Any, weights: Any, sizes: Any) -> None
         raise RuntimeError(
             f"inputs should have at least one time step, got shape {tuple(inputs.shape)}"
         )
-    states = dict(zip("hc", initial if isinstance(initial, tuple) else (initial,), strict=False))
+    states = dict(zip("hc", initial if isinstance(initial, tuple) else (initial,)))  # noqa: B905 # see above
     N = inputs.shape[1] if sizes is None else sizes[0]
-    check_step({"inputs": inputs}, states, weights._asdict(), (N,))
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+    check_step({"inputs": inputs}, states, dict(zip(names, weights, strict=True)), (N,))
 
 
 def checked_order(inputs: Any, state: Any, sizes: Any) -> list[int] | None:
@@ -297,7 +300,7 @@ def _checked_lengths(
     """Refuse lengths that PyTorch's packing would silently change into others."""
     try:
         # torch would turn an empty list into floating-point numbers.
-        dtype = torch.int64 if isinstance(lengths, list | tuple) and not lengths else None
+        dtype = torch.int64 if isinstance(lengths, (list, tuple)) and not lengths else None
         counts = torch.as_tensor(lengths, dtype=dtype, device=device)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"lengths should be integers, got {lengths!r}") from None

@@ -138,7 +138,8 @@ def scan(
     kinds: list[Any] = [Callable, Iterable, Order, Iterable]
     given = {"step": step, "inputs": inputs, "order": order, "parameters": parameters}
     for kind, (name, value) in zip(kinds, given.items(), strict=True):
-        if not isinstance(value, kind) or getattr(value, "ndim", 1) == 0:
+        right = callable(value) if kind is Callable else isinstance(value, kind)
+        if not right or getattr(value, "ndim", 1) == 0:
             raise TypeError(f"{name} should be {kind.__name__}, got {type(value).__name__}")
     order = Order(order.reverse, checked_order(inputs, state, order.sizes))
     initial, sizes, states, ended = state, order.sizes, [], []
