@@ -1,6 +1,7 @@
 """Quote the installed PyTorch: source lines, located by name, and messages, as it raises them."""
 
 import inspect
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 
 import unrolled
 
-__all__ = ["Quotation", "message", "quote"]
+__all__ = ["Quotation", "message", "quote", "since"]
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,31 @@ def message(call: Callable[..., object], *arguments: Any, **keywords: Any) -> st
                 print(fill(line, 76, break_on_hyphens=False))  # noqa: T201 # what a reader of the page looks for
             return text
     raise ValueError("call should raise an error or warn, got neither")
+
+
+def since(version: str) -> bool:
+    """Tell whether the installed PyTorch is of a version or newer; a nightly counts as its version.
+
+    Parameters
+    ----------
+    version : str
+        Such as ``"2.15"`` or ``"2.14.1"``.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+
+    Examples
+    --------
+    >>> since("2.0"), since("100.0")
+    (True, False)
+    """
+    installed, wanted = (
+        [int(number) for number in re.findall(r"\d+", text)[:3]]
+        for text in (torch.__version__, version)
+    )
+    return installed >= wanted
 
 
 def _find(argument: str, beginning: str, lines: list[str], start: int) -> int:
