@@ -304,7 +304,7 @@ def _checked_lengths(
         counts = torch.as_tensor(lengths, dtype=dtype, device=device)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"lengths should be integers, got {lengths!r}") from None
-    if counts.is_floating_point() or counts.is_complex() or counts.dtype == torch.bool:
+    if (kind := counts.dtype).is_floating_point or kind.is_complex or kind == torch.bool:
         raise TypeError(f"lengths should be integers, got {counts.dtype}")
     check_shape("lengths", counts, (N,))
     if not isinstance(lengths, Tensor):
@@ -361,7 +361,7 @@ def checked_steps(step: Any, count: int) -> Any:
 
 def is_one_step(step: object) -> bool:
     """Tell one step from a sequence of steps; a ModuleList claims to be callable."""
-    return callable(step) and not isinstance(step, nn.ModuleList | nn.Sequential | list | tuple)
+    return callable(step) and not isinstance(step, (nn.ModuleList, nn.Sequential, list, tuple))
 
 
 def checked_step(step: Any) -> Any:

@@ -7,6 +7,7 @@ The loop does not know what a step computes. To project the input of all time st
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 
 from unrolled._checks import checked_order
@@ -139,7 +140,9 @@ def scan(
     given = {"step": step, "inputs": inputs, "order": order, "parameters": parameters}
     for kind, (name, value) in zip(kinds, given.items(), strict=True):
         right = callable(value) if kind is Callable else isinstance(value, kind)
-        if not right or getattr(value, "ndim", 1) == 0:
+        if kind is Iterable and isinstance(value, (torch.Tensor, np.ndarray)):
+            right = value.ndim > 0  # one number has no steps
+        if not right:
             raise TypeError(f"{name} should be {kind.__name__}, got {type(value).__name__}")
     order = Order(order.reverse, checked_order(inputs, state, order.sizes))
     initial, sizes, states, ended = state, order.sizes, [], []
