@@ -4,6 +4,7 @@ Needs Python 3.11 or later and nox. Each session makes its own environment with 
 versions of constraints.txt; `nox -R` uses the environments that are there already.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -104,6 +105,44 @@ def mutation(session: nox.Session) -> None:
     """Change the mathematics in many ways: the tests have to notice each."""
     install(session, "test")
     session.run("pytest", "-n", "auto", "tests/test_mutations.py", *session.posargs)
+
+
+@nox.session(default=False)
+def torch(session: nox.Session) -> None:
+    """Try all with another PyTorch, and compare with its account: -- 2.14.1, newest or nightly."""
+    if not session.posargs or session.posargs[0].startswith("-"):
+        session.error("Say which PyTorch: `nox -s torch -- 2.14.1`, or newest, or nightly")
+    version, *options = session.posargs
+    pre = ("--pre",) if version == "nightly" else ()
+    session.install(*pre, "torch" if version in ("newest", "nightly") else f"torch=={version}")
+    # What this PyTorch brought stays; everything else is at the tested versions.
+    brought = installed(session)
+    new = {"torch", "sphinx", "docutils"} if pre else {"torch"}
+    constraints = Path(session.create_tmp()) / "constraints.txt"
+    constraints.write_text(
+        "".join(
+            f"{line}\n"
+            for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+            if line.partition("==")[0].lower().replace("_", "-") not in {*brought, *new}
+        ),
+        "utf-8",
+    )
+    groups = nox.project.dependency_groups(PROJECT, "test", "docs", "torch")
+    session.install(*pre, "-c", str(constraints), *groups)
+    session.install("-c", str(constraints), ".")  # with its dependencies: this one may stay
+    if (now := installed(session)["torch"]) != brought["torch"]:
+        session.error(f"Installing this package replaced PyTorch {brought['torch']} by {now}")
+    session.install("--no-deps", "-e", ".")
+    session.run("python", "docs/_scripts/check_torch.py", *(["--site"] if pre else []), *options)
+
+
+def installed(session: nox.Session) -> dict[str, str]:
+    """Give the versions of what is installed in the environment of a session, by name."""
+    listed = session.run("python", "-m", "pip", "list", "--format=json", silent=True)
+    return {
+        package["name"].lower().replace("_", "-"): package["version"]
+        for package in json.loads(listed or "[]")
+    }
 
 
 @nox.session(default=False)
