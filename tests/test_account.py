@@ -113,3 +113,44 @@ def test_a_difference_beyond_the_bound_is_said(script: dict[str, Any]) -> None:
     assert nearness([one + 1e-11], [one]) == "not within 1e-12"
     with pytest.raises(AssertionError, match="not within"):
         script["_check"]((one + 1, one), (one, one))
+
+
+def fault(heading: str, now: str = "AssertionError") -> dict[str, str]:
+    return {"page": "index", "heading": heading, "said": "assert one", "now": now}
+
+
+def test_what_fails_now_and_what_no_longer_fails(script: dict[str, Any]) -> None:
+    kept = script["kept"](SUPPORTED[0])
+    before = {**kept, "pages": [fault("a"), fault("b", "ValueError")]}
+    now = {**kept, "pages": [fault("a", "other digits"), fault("c")]}
+    found = script["compared"](before, now)
+    assert [(each.heading, each.said, each.now) for each in found] == [
+        ("c", "assert one", "AssertionError"),
+        ("b", "failed: ValueError", "as the page or the test says"),
+    ]
+    assert script["compared"](before, before) == []
+    assert [each.heading for each in script["compared"](kept, {**kept, "tests": [fault("t")]})] == [
+        "t"
+    ]
+
+
+def test_a_difference_names_the_page_that_speaks_of_it(script: dict[str, Any]) -> None:
+    kept = script["kept"](SUPPORTED[0])
+    for section, name, page in (
+        ("messages", "error-script", "practice/errors_training"),
+        ("messages", "error-size-zero", "practice/errors_building"),
+        ("docstrings", next(iter(kept["docstrings"])), "module/official_docs"),
+        ("features", "torch.export", "account: features"),
+    ):
+        changed = deepcopy(kept)
+        changed[section][name] = "other"
+        (found,) = script["compared"](kept, changed)
+        assert (found.page, found.heading, found.now) == (page, name, "other")
+
+
+def test_a_new_version_is_compared_with_the_one_before(script: dict[str, Any]) -> None:
+    newest = max(ACCOUNTS, key=lambda file: [int(n) for n in file.stem.split(".")]).stem
+    assert script["nearest"]("100.0.0.dev20270101") == newest
+    assert script["nearest"](SUPPORTED[1]) == SUPPORTED[1]
+    assert script["nearest"]("2.14.0") == SUPPORTED[0]
+    assert script["nearest"]("1.0") in {file.stem for file in ACCOUNTS}

@@ -17,32 +17,32 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import run_pages
 from tabulate import tabulate
 from torch_account import (
-    KEPT,
+    DOCS,
+    OFFICIAL,
     ROOT,
-    SECTIONS,
     Difference,
     Facts,
-    differences,
+    compared,
     keep,
     kept,
+    listed,
+    nearest,
     plain,
     release,
 )
 
-DOCS = ROOT / "docs"
 TESTS = {
     "tests": ["-n", "auto", "--dist", "worksteal", "tests"],
     "doctests": ["-c", "pyproject.toml", "src", "README.md", "docs"],
 }
 HEADERS = ("page", "heading", "sentence or assertion: what was said", "what is so now")
-OFFICIAL = "module/official_docs"
 VERDICTS = "__import__('json').dumps({says: verdict for says, verdict, _ in verdicts})"
 
 
@@ -93,50 +93,6 @@ def warnings_of_site() -> Iterator[Difference]:
                 yield Difference(found[1], f"line {found[2]}", "builds without it", plain(found[3]))
 
 
-def listed(faults: Iterable[Difference]) -> list[dict[str, str]]:
-    return [fault._asdict() for fault in faults]
-
-
-def placed(difference: Difference) -> Difference:
-    """Say which page speaks of a difference from an account, if it is one page."""
-    section = difference.page.removeprefix("account: ")
-    if section == "docstrings":
-        return difference._replace(page=OFFICIAL)
-    if section == "messages":
-        for page in DOCS.glob("practice/errors_*.md"):
-            if f"({difference.heading})=" in page.read_text("utf-8"):
-                return difference._replace(page=f"practice/{page.stem}")
-    return difference
-
-
-def compared(before: Facts, now: Facts) -> list[Difference]:
-    """List facts that changed, what fails now and did not, and what failed and does no more."""
-    found = [placed(d) for d in differences(before, now, (*SECTIONS, "docstrings"))]
-    for name in ("tests", "pages"):
-        old, new = (
-            {fault[:3]: fault for each in facts.get(name, ()) if (fault := Difference(**each))}
-            for facts in (before, now)
-        )
-        found += [fault for key, fault in new.items() if key not in old]
-        found += [
-            fault._replace(said=f"failed: {fault.now}", now="as the page or the test says")
-            for key, fault in old.items()
-            if key not in new
-        ]
-    return found
-
-
-def nearest() -> str:
-    """Name the newest version that has an account and is not newer than the installed one."""
-
-    def order(version: str) -> list[int]:
-        return [int(number) for number in re.findall(r"\d+", version)[:3]]
-
-    versions = sorted((file.stem for file in KEPT.glob("*.json")), key=order)
-    older = [version for version in versions if order(version) <= order(release())]
-    return (older or versions)[-1]
-
-
 def table(rows: Sequence[Difference]) -> str:
     """Set a table for a terminal, as wide as it is."""
     width = max(shutil.get_terminal_size((160, 24)).columns - 14, 80)
@@ -167,6 +123,7 @@ def main() -> None:
         step(name)
         found += failures(name)
     step("pages")
+    run_pages.rehearse()
     faults, answers = run_pages.run(run_pages.names(), {OFFICIAL: VERDICTS})
     now["docstrings"] = json.loads(ast.literal_eval(answers[OFFICIAL] or "'{}'"))
     now["tests"] = listed(found)
@@ -175,7 +132,7 @@ def main() -> None:
         step("the site")
         now["pages"] += listed(warnings_of_site())
 
-    old = before or kept(nearest()) or {}
+    old = before or kept(nearest(release())) or {}
     rows = compared(old, now)
     title = f"PyTorch {release()}, compared with the account of {old.get('torch', 'no version')}"
     if summary_file := os.environ.get("GITHUB_STEP_SUMMARY"):

@@ -12,8 +12,10 @@ import ast
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -23,9 +25,8 @@ from myst_nb.core.read import read_myst_markdown_notebook  # type: ignore[import
 from myst_parser.config.main import MdParserConfig
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from torch_account import ANSI, ROOT, Difference, plain
+from torch_account import ANSI, DOCS, Difference, plain
 
-DOCS = ROOT / "docs"
 AT_ONCE = 2
 SECONDS = 600  # for one cell, on a busy machine
 MARK = "\x1e"  # before what a question to the kernel prints
@@ -160,6 +161,50 @@ def _without_consequences(found: Sequence[Difference]) -> list[Difference]:
         )
         kept[-1] = kept[-1]._replace(now=f"{kept[-1].now} {needing}")
     return kept
+
+
+REHEARSAL = """# Faults
+
+Nothing here is right.
+
+```{code-cell} ipython3
+two = 1
+```
+
+## Below
+
+It is two.
+
+```{code-cell} ipython3
+assert two == 2
+```
+
+```{code-cell} ipython3
+import sys; print("a warning", file=sys.stderr)
+```
+
+```{code-cell} ipython3
+three = int("three")
+```
+
+```{code-cell} ipython3
+three + two
+```
+"""
+
+
+def rehearse() -> None:
+    """Execute a page of faults, and stop everything if one of them is not found."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = f"{folder}/faults"
+        Path(f"{page}.md").write_text(REHEARSAL, "utf-8")
+        found, answer = run([page], {page: "two"})
+    assertion, warning, error = (fault[1:] for fault in found[0:3])
+    assert assertion == ("Below", "assert two == 2", "AssertionError; two is 1"), assertion
+    assert warning == ("Below", "It is two.", "on stderr: a warning"), warning
+    assert error[2].startswith("ValueError: invalid literal"), error
+    assert "and 1 more cells" in error[2], error
+    assert answer == {page: "1"}
 
 
 def prepare() -> None:

@@ -19,7 +19,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +39,9 @@ from unrolled_site.measures import gap, operators
 from unrolled_site.source import message, quote
 
 ROOT = Path(__file__).parent.parent.parent
-KEPT = ROOT / "docs" / "_data" / "torch"
+DOCS = ROOT / "docs"
+KEPT = DOCS / "_data" / "torch"
+OFFICIAL = "module/official_docs"  # the page that decides about the docstrings
 LONGEST = 400  # characters of a message
 ANSI = re.compile(r"\x1b\[[\d;]*m")
 
@@ -471,6 +473,50 @@ def differences(
             if said != is_now:
                 found.append(Difference(f"account: {section}", ": ".join(path), said, is_now))
     return found
+
+
+def placed(difference: Difference) -> Difference:
+    """Say which page speaks of a difference from an account, if it is one page."""
+    section = difference.page.removeprefix("account: ")
+    if section == "docstrings":
+        return difference._replace(page=OFFICIAL)
+    if section == "messages":
+        for page in DOCS.glob("practice/errors_*.md"):
+            if f"({difference.heading})=" in page.read_text("utf-8"):
+                return difference._replace(page=f"practice/{page.stem}")
+    return difference
+
+
+def compared(before: Facts, now: Facts) -> list[Difference]:
+    """List facts that changed, what fails now and did not, and what failed and does no more."""
+    found = [placed(d) for d in differences(before, now, (*SECTIONS, "docstrings"))]
+    for name in ("tests", "pages"):
+        old, new = (
+            {fault[:3]: fault for each in facts.get(name, ()) if (fault := Difference(**each))}
+            for facts in (before, now)
+        )
+        found += [fault for key, fault in new.items() if key not in old]
+        found += [
+            fault._replace(said=f"failed: {fault.now}", now="as the page or the test says")
+            for key, fault in old.items()
+            if key not in new
+        ]
+    return found
+
+
+def listed(faults: Iterable[Difference]) -> list[dict[str, str]]:
+    return [fault._asdict() for fault in faults]
+
+
+def nearest(version: str) -> str:
+    """Name the newest version that has an account and is not newer than this one."""
+
+    def order(version: str) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+    versions = sorted((file.stem for file in KEPT.glob("*.json")), key=order)
+    older = [each for each in versions if order(each) <= order(version)]
+    return (older or versions)[-1]
 
 
 if __name__ == "__main__":
