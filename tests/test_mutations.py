@@ -56,7 +56,7 @@ PRODUCT_N = "linear(%s, weight_hh[2 * H_out :], None if bias_hh is None else bia
 CARRY = "state = step(x, state, *parameters)\n        states.append(state)"
 NOT_CARRIED = "states.append(step(x, state, *parameters))"
 GATES = "i, f, g, o = chunk(gates, 4)"
-KEEP = "each(partial(where, counts), after, state)"
+KEEP = "each(partial(where, flags[0]), after, state)"
 
 
 def mutations_of_each(
@@ -257,9 +257,9 @@ MUTATIONS = {
         "pass",
         MASK,
     ),
-    "mask inverted": Mutation("layers.py", KEEP, KEEP.replace("counts", "~counts"), MASK),
+    "mask inverted": Mutation("layers.py", KEEP, KEEP.replace("flags", "~flags"), MASK),
     "mask of the output ignored": Mutation(
-        "layers.py", "padded(order.join(parts))", "order.join(parts)", MASK
+        "layers.py", "each(padded, states), last", "states, last", MASK
     ),
     "mask of the output inverted": Mutation(
         "layers.py",
@@ -282,9 +282,11 @@ MUTATIONS = {
     "mask batch first, or not": Mutation(
         "_checks.py", "flags.T.contiguous() if batch_first else flags", "flags", MASK
     ),
-    "resets ignored": Mutation("layers.py", "if restarts is not None:", "if False:", RESETS),
+    "resets ignored": Mutation(
+        "layers.py", "state = each(partial(_blank, flags[-1]), state)", "pass", RESETS
+    ),
     "resets where there are none": Mutation(
-        "layers.py", "_blank(restarts, part)", "_blank(~restarts, part)", RESETS
+        "layers.py", "partial(_blank, flags[-1])", "partial(_blank, ~flags[-1])", RESETS
     ),
     "resets of the reverse direction one step late": Mutation(
         "layers.py", "if resets is not None and order.reverse:", "if False:", RESETS
@@ -309,7 +311,10 @@ MUTATIONS = {
     "length above L accepted": Mutation("_checks.py", "0 <= value <= L", "0 <= value", REFUSALS),
     "negative length accepted": Mutation("_checks.py", "0 <= value <= L", "value <= L", REFUSALS),
     "fractions of a step accepted": Mutation(
-        "_checks.py", "counts.is_floating_point() or ", "", REFUSALS
+        "_checks.py",
+        "(kind := counts.dtype).is_floating_point or ",
+        "(kind := counts.dtype) is None or ",
+        REFUSALS,
     ),
     # Of lengths, masks and states; a mask is looked at twice, so that one look may go.
     "shapes that broadcast accepted": Mutation(
