@@ -14,7 +14,9 @@ from torch.nn import functional as F  # noqa: N812 # its name everywhere
 import unrolled
 from tests.comparisons import tensors
 from unrolled import _scan
-from unrolled._exported import exported_scan
+
+pytest.importorskip("torch._higher_order_ops.scan", reason="this PyTorch has no scan to export")
+from unrolled._exported import exported_scan  # which imports that
 
 H_in, H_out, PROJ = 10, 20, 7
 EXAMPLE = (5, 3)  # L, N
@@ -177,7 +179,7 @@ def test_the_operator_is_the_loop(reverse: bool) -> None:
 
 def test_without_word_of_an_export_the_loop_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """An older PyTorch does not say that it exports: the graph has the length of the example."""
-    monkeypatch.setattr(_scan, "_is_exporting", bool)
+    monkeypatch.setattr(_scan, "is_exporting", bool)
     model = Case("RNN").module(torch.float64)
     x = torch.randn(5, 3, H_in, dtype=torch.float64)
     graph = torch.export.export(model, (x,))
@@ -185,3 +187,30 @@ def test_without_word_of_an_export_the_loop_is_recorded(monkeypatch: pytest.Monk
     free = ({0: torch.export.Dim("L")},)
     with pytest.raises(Exception, match="specialized it to be a constant"):
         torch.export.export(model, (x,), dynamic_shapes=free)
+
+
+def test_packed_input_is_refused_while_exporting() -> None:
+    """Its lengths would become constants of the graph."""
+
+    class Packing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = unrolled.GRU(H_in, H_out)
+
+        def forward(self, x: Tensor) -> Tensor:
+            packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([5, 3, 2]))
+            output: Tensor = self.rnn(packed)[0].data
+            return output
+
+    with pytest.raises(Exception, match="input should be a Tensor where a graph is recorded"):
+        torch.export.export(Packing(), (torch.randn(5, 3, H_in),))
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_a_cell_runs_with_every_batch(kind: str) -> None:
+    cell = getattr(unrolled, kind)(H_in, H_out)
+    free = ({0: torch.export.Dim("N")},)
+    graph = torch.export.export(cell, (torch.randn(3, H_in),), dynamic_shapes=free).module()
+    for N in (2, 3, 7):
+        x = torch.randn(N, H_in)
+        assert far(tensors(graph(x)), tensors(cell(x))) <= 1e-6

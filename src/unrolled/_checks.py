@@ -18,6 +18,8 @@ from unrolled.arrays import check_array
 from unrolled.shapes import num_directions, real_hidden_size
 
 BACK = ": tools that know the classes of torch.nn alone need unrolled.to_torch(model)"
+# Before PyTorch 2.7 nothing says so, and a loop is recorded step by step.
+is_exporting = getattr(torch.compiler, "is_exporting", bool)
 # PyTorch 2.6 compiles neither `strict=False` of zip, nor `|` of dictionaries or types, nor _asdict.
 
 # -- Arrays ---------------------------------------------------------------------------------------
@@ -242,9 +244,9 @@ def check_packed(input: PackedSequence, **padded: object) -> list[int]:
                 f"{name} should be left out for a PackedSequence, which has lengths of its own, "
                 f"got {type(value).__name__}"
             )
-    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call] # torch has no types for it
+    if torch.jit.is_tracing() or is_exporting():  # type: ignore[attr-defined,no-untyped-call] # torch has no types for it
         raise RuntimeError(
-            "input should be a Tensor where torch.jit.trace records, got a PackedSequence: its "
+            "input should be a Tensor where a graph is recorded, got a PackedSequence: its "
             "batch_sizes would become constants; pass lengths with a padded Tensor instead"
         )
     if input.data.dim() != 2:

@@ -10,13 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from unrolled._checks import checked_order
+from unrolled._checks import checked_order, is_exporting
 from unrolled.arrays import namespace
 
 __all__ = ["Order", "each", "scan", "scan_joined"]
-
-# Before PyTorch 2.7 nothing says so, and the loop is recorded step by step.
-_is_exporting = getattr(torch.compiler, "is_exporting", bool)
 
 Input = TypeVar("Input")
 State = TypeVar("State")
@@ -169,7 +166,7 @@ def scan_joined(
     A tuple of arrays in place of `inputs` gives each step a tuple. While a graph is exported, one
     operator takes the place of the loop, so that the graph can run at any length.
     """
-    if order.sizes is None and _is_exporting():
+    if order.sizes is None and is_exporting():
         from unrolled._exported import exported_scan  # loads nothing that the loop needs
 
         return exported_scan(step, inputs, state, order.reverse, parameters)

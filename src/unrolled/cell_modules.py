@@ -51,7 +51,7 @@ class _Cell(nn.RNNCellBase):
         return rows, given
 
     def _zeros(self, rows: Tensor) -> Tensor:
-        return torch.zeros(len(rows), self.hidden_size, dtype=rows.dtype, device=rows.device)
+        return torch.zeros(rows.shape[0], self.hidden_size, dtype=rows.dtype, device=rows.device)
 
 
 class RNNCell(_Cell):

@@ -213,7 +213,11 @@ class Recurrent(nn.RNNBase):
 
         `torch.compile`, ``torch.jit.trace`` and ``torch.func.vmap`` cannot look at the values in
         `lengths`: with them a length above ``L`` counts as ``L``, and one below 0 as 0. A
-        PackedSequence is refused under ``torch.jit.trace``, whose graph would fix its lengths.
+        PackedSequence is refused under ``torch.jit.trace`` and `torch.export`, whose graph would
+        fix its lengths.
+
+        While `torch.export` records, one operator ``scan`` takes the place of the loop, so that the
+        graph runs at any length; PyTorch has it from 2.7 on.
 
         Examples
         --------
