@@ -381,7 +381,7 @@ class Packing(nn.Module):
 
 trace: Any = torch.jit.trace  # torch's is untyped
 tracing = pytest.mark.filterwarnings(
-    "ignore::torch.jit.TracerWarning", "ignore:.*is deprecated:DeprecationWarning"
+    "ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.* is deprecated"
 )
 
 

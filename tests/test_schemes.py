@@ -555,7 +555,7 @@ def test_learned_state_of_a_batch(N: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated")
 def test_learned_state_is_traced() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:

@@ -90,7 +90,7 @@ def test_what_counts_as_transformed() -> None:
 
     torch.func.vmap(inside)(torch.ones(2))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.trace", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*torch.jit.trace")
         torch.jit.trace(inside, torch.ones(2), check_trace=False)  # type: ignore[no-untyped-call] # torch's is untyped
     assert seen == [True] * 7 + [False]
     assert not is_transformed()
