@@ -99,6 +99,7 @@ def test_messages_do_not_depend_on_where_they_are_raised(script: dict[str, Any])
     plain = script["plain"]
     long = "word " * 100
     assert plain("\x1b[1mat\x1b[0m 0x7f21a0\n  in /opt/lib/torch/rnn.py") == "at 0x… in …/rnn.py"
+    assert plain("W1128 20:37:57.130000 27895 torch/a.py:183] no GPU") == "torch/a.py:183] no GPU"
     assert plain("see https://pytorch.org/docs/a.html") == "see https://pytorch.org/docs/a.html"
     assert plain(long).endswith("…")
     assert len(plain(long)) < len(long)

@@ -65,6 +65,7 @@ def release() -> str:
 def plain(text: str) -> str:
     """Make one line of a message, without colours, addresses and folders of this machine."""
     text = ANSI.sub("", text)
+    text = re.sub(r"[EIW]\d{4} [\d:.]+ \d+ (?=\S+\.py:\d+\])", "", text)  # of PyTorch's log
     text = re.sub(r"0x[0-9a-f]{6,}", "0x…", text)
     text = re.sub(r"(?<![\w.:/])/(?:[\w.+-]+/)+([\w.+-]+)", r"…/\1", text)
     text = " ".join(text.split())
