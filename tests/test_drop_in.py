@@ -227,6 +227,25 @@ def test_where_infinity_and_nan_stand(kind: str, data: st.DataObject) -> None:
             assert torch.equal(where(quick[name]), where(expected)), (name, where)
 
 
+@pytest.mark.parametrize("kind", ["RNN", "GRU"])
+@libraries
+def test_infinity_without_gradients(
+    kind: str, numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_own_loop(monkeypatch, numbers)
+    _, quick = pair(kind, True)
+    exact = copy.deepcopy(quick)
+    exact.fast = False
+    x = torch.randn(L, N, H_in)
+    x[2, 1, 3] = torch.inf
+    with torch.no_grad():
+        quick.weight_ih_l0[0].zero_()  # 0 times infinity is NaN
+        exact.weight_ih_l0[0].zero_()
+        for a, b in zip(quick(x), exact(x), strict=True):
+            assert a.isnan().any()
+            assert torch.equal(a.nan_to_num(), b.nan_to_num())
+
+
 # Transforms in the backward pass
 
 

@@ -214,3 +214,27 @@ def test_a_cell_runs_with_every_batch(kind: str) -> None:
     for N in (2, 3, 7):
         x = torch.randn(N, H_in)
         assert far(tensors(graph(x)), tensors(cell(x))) <= 1e-6
+
+
+@pytest.mark.parametrize("returned", ["state", "input", "one tensor twice"])
+def test_a_step_may_return_what_it_was_given(returned: str) -> None:
+    """PyTorch refuses a scan whose results share memory with each other or with what came in."""
+
+    def step(x: Tensor, state: Any, weight: Tensor, bias: Tensor) -> Any:
+        h, c = state
+        if returned == "state":
+            return h, c
+        if returned == "input":
+            return x[:, :H_out], c + x[:, H_out : 2 * H_out]
+        after = torch.tanh(c + x[:, :H_out])
+        return after, after
+
+    lstm = unrolled.LSTM(H_in, H_out, dtype=torch.float64, step=step)
+    model = Positional(lstm, ("h_0", "c_0"), False).eval()
+    case = Case("LSTM", ("h_0", "c_0"))
+    torch.compiler.reset()
+    example = case.arguments(*EXAMPLE, torch.float64)
+    graph = torch.export.export(model, example, dynamic_shapes=case.dynamic_shapes()).module()
+    for size in OTHERS[1:]:
+        arguments = case.arguments(*size, torch.float64)
+        assert far(graph(*arguments), model(*arguments)) <= 1e-12

@@ -240,6 +240,7 @@ def test_torch_is_not_compiled_to_one_graph() -> None:
         compiled(torch.zeros(L, N, H_in))
 
 
+@pytest.mark.filterwarnings("ignore")  # what PyTorch says of its own parts while it exports
 def test_export() -> None:
     configuration = Configuration(kind="LSTM", num_layers=2, proj_size=7)
     module = configuration.module(unrolled.LSTM).eval()
