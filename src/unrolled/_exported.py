@@ -49,6 +49,7 @@ def exported_scan(
 
     Examples
     --------
+    >>> import torch
     >>> x = torch.arange(3.0).reshape(3, 1)
     >>> exported_scan(lambda x, state: state + x, x, torch.tensor([10.0]), reverse=True)
     (tensor([[13.],
@@ -58,9 +59,8 @@ def exported_scan(
 
     def one(carried: Any, x: Any) -> tuple[Any, Any]:  # pragma: no cover # PyTorch's tracer runs it
         after = step(x, carried, *parameters)
-        return _copy(after), _copy(
-            after
-        )  # a step may return what it was given, or one tensor twice
+        # Copies, since a step may return what it was given, or one tensor twice.
+        return _copy(after), _copy(after)
 
     last, states = scan(one, _copy(state), inputs, reverse=reverse)
     return states, last
