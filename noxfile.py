@@ -109,13 +109,16 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def torch(session: nox.Session) -> None:
-    """Try all with another PyTorch, and compare with its account: -- 2.14.1, newest or nightly."""
+    """Try all with another PyTorch (and NumPy, …): -- 2.14.1 [numpy==1.26.4], newest or nightly."""
     if not session.posargs or session.posargs[0].startswith("-"):
         session.error("Say which PyTorch: `nox -s torch -- 2.14.1`, or newest, or nightly")
-    version, *options = session.posargs
+    version, *rest = session.posargs
+    others = [word for word in rest if not word.startswith("-")]
+    options = [word for word in rest if word.startswith("-")]
     pre = ("--pre",) if version == "nightly" else ()
-    session.install(*pre, "torch" if version in ("newest", "nightly") else f"torch=={version}")
-    # What this PyTorch brought stays; everything else is at the tested versions.
+    release = "torch" if version in ("newest", "nightly") else f"torch=={version}"
+    session.install(*pre, release, *others)
+    # What is here now stays; everything else is at the tested versions.
     brought = installed(session)
     new = {"torch", "sphinx", "docutils"} if pre else {"torch"}
     constraints = Path(session.create_tmp()) / "constraints.txt"
@@ -128,10 +131,11 @@ def torch(session: nox.Session) -> None:
         "utf-8",
     )
     groups = nox.project.dependency_groups(PROJECT, "test", "docs", "torch")
-    session.install(*pre, "-c", str(constraints), *groups)
-    session.install("-c", str(constraints), ".")  # with its dependencies: this one may stay
-    if (now := installed(session)["torch"]) != brought["torch"]:
-        session.error(f"Installing this package replaced PyTorch {brought['torch']} by {now}")
+    session.install(*pre, "-c", str(constraints), *groups, *others)
+    session.install("-c", str(constraints), ".")  # with its dependencies: these may stay
+    for name in ("torch", "numpy"):
+        if (now := installed(session)[name]) != brought.get(name, now):
+            session.error(f"Installing this package replaced {name} {brought[name]} by {now}")
     session.install("--no-deps", "-e", ".")
     session.run("python", "docs/_scripts/check_torch.py", *(["--site"] if pre else []), *options)
 

@@ -70,12 +70,13 @@ def test_accounts_are_complete(account: dict[str, Any], script: dict[str, Any]) 
 
 
 def test_nothing_fails_with_the_versions_that_the_site_is_written_for(
-    account: dict[str, Any],
+    account: dict[str, Any], script: dict[str, Any]
 ) -> None:
     """With an older one, some sentences do not hold; its account lists them."""
     fails = [*account["tests"], *account["pages"]]
-    assert (fails == []) or account["torch"] not in SUPPORTED
-    assert set(account["features"].values()) == {"works"}
+    lacking = {name for name, verdict in account["features"].items() if verdict != "works"}
+    assert (fails == [] and not lacking) or account["torch"] not in SUPPORTED
+    assert lacking <= {script["NEW"]}
     assert not any("not within" in verdict for verdict in account["equality"].values())
 
 

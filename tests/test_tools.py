@@ -5,11 +5,13 @@ import torch
 from torch import nn
 
 import unrolled
+from unrolled_site.source import since
 from unrolled_site.tools import TOOLS, tried
 
 N, L, H_in, H_out = 3, 5, 10, 20
 # Those that know the classes of `torch.nn`, and those that follow operators.
 BY_CLASS = list(TOOLS)[:5]
+ONNX = "torch.onnx.export(dynamo=True)"  # which follows operators, and since 2.15 knows two classes
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -20,7 +22,17 @@ def test_what_works_where(tool: str) -> None:
     ours = tried(tool, unrolled.LSTM(H_in, H_out), x, others)
     assert ours.works == (tool not in BY_CLASS), ours.why
     for rnn in (nn.LSTM(H_in, H_out), unrolled.to_torch(unrolled.LSTM(H_in, H_out))):
-        assert tried(tool, rnn, x, others).works == (tool in BY_CLASS)
+        known = tool in BY_CLASS or (tool == ONNX and since("2.15"))
+        assert tried(tool, rnn, x, others).works == known
+
+
+@pytest.mark.parametrize("rnn", [nn.RNN(10, 20), nn.LSTM(10, 20, proj_size=4), nn.GRU(10, 20)])
+def test_what_the_onnx_exporter_knows(rnn: nn.RNNBase) -> None:
+    """Whatever was exported before: each trial begins as if nothing had been."""
+    x, others = torch.randn(L, N, H_in), [torch.randn(other, N, H_in) for other in (2, 7)]
+    for tool, known in (("torch.export", False), (ONNX, since("2.15") and rnn.mode == "GRU")):
+        for _ in range(2):
+            assert tried(tool, rnn, x, others).works == known
 
 
 def test_a_wrong_number_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

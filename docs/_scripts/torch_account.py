@@ -300,6 +300,14 @@ def exported() -> None:
     _check(program.module()(given()), module(given()))
 
 
+def exported_for_every_length() -> None:
+    module = unrolled.GRU(H_in, H_out)
+    free = {0: torch.export.Dim("L")}
+    program = torch.export.export(module, (given(),), dynamic_shapes=(free,)).module()
+    for x in (given()[:2], torch.cat([given()] * 3)):
+        _check(program(x), module(x))
+
+
 def traced() -> None:
     module = unrolled.GRU(H_in, H_out)
     with warnings.catch_warnings():
@@ -377,11 +385,13 @@ def for_numpy() -> None:
             raise AssertionError(f"{name} is drawn in another way")
 
 
+NEW = "torch.export for every length"  # which needs an operator that old versions lack
 FEATURES: dict[str, Callable[[], None]] = {
     "torch.compile(fullgraph=True)": compiled,
     "torch.compile(fullgraph=True) with lengths": compiled_with_lengths,
     "torch.compile(fullgraph=True) of fast": compiled_fast,
     "torch.export": exported,
+    NEW: exported_for_every_length,
     "torch.jit.trace": traced,
     "torch.func.vmap": mapped,
     "torch.func.jvp": forward_mode,

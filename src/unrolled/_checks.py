@@ -37,7 +37,7 @@ def check_kinds(**arrays: Any) -> None:
         if not isinstance(array, kind):
             wanted = f"{kind.__module__}.{kind.__name__}"
             raise TypeError(f"{name} should be a {wanted} like {first}, got {type(array).__name__}")
-        for what in ("device", "dtype"):
+        for what in ("device", "dtype") if kind is Tensor else ("dtype",):
             one, got = getattr(like, what), getattr(array, what)
             if got != one and not (what == "dtype" and _is_autocast(array)):
                 raise RuntimeError(f"{name} should have the {what} of {first}, {one}, got {got}")

@@ -295,8 +295,8 @@ class LSTMCell(_Cell):
         >>> h.shape, c.shape
         (torch.Size([3, 20]), torch.Size([3, 20]))
         """
-        if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
-            what = f"{len(hx)} states" if isinstance(hx, tuple | list) else type(hx).__name__
+        if hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
+            what = f"{len(hx)} states" if isinstance(hx, (tuple, list)) else type(hx).__name__
             raise TypeError(f"hx should be a tuple (h, c), got {what}")
         given = {} if hx is None else {"hx[0]": hx[0], "hx[1]": hx[1]}
         rows, states = self._rows(input, given)

@@ -235,9 +235,9 @@ def lstm_cell(
     >>> [torch.equal(a, b) for a, b in zip(ours, theirs)]
     [True, True]
     """
-    if not isinstance(state, tuple | list) or len(state) != 2:
+    if not isinstance(state, (tuple, list)) or len(state) != 2:
         kind = type(state).__name__
-        what = f"a {kind} of {len(state)}" if isinstance(state, tuple | list) else kind
+        what = f"a {kind} of {len(state)}" if isinstance(state, (tuple, list)) else kind
         raise TypeError(f"state should be a tuple (h, c), got {what}")
     given = {"state[0]": state[0], "state[1]": state[1]}
     _check_cell(x, given, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, gates=4)
@@ -339,4 +339,4 @@ def gru_cell(
 
 def _check_cell(x: Any, states: dict[str, Any], *weights: Any, gates: int) -> None:
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-    check_step({"x": x}, states, dict(zip(names, weights, strict=False)), gates=gates)
+    check_step({"x": x}, states, dict(zip(names, weights)), gates=gates)  # noqa: B905 # see `_checks`

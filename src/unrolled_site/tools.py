@@ -82,7 +82,19 @@ def _vmap(model: nn.Module, x: Tensor) -> Any:
     return call
 
 
+def _forget() -> None:
+    """Forget how the operators of `torch.nn` were exported before.
+
+    PyTorch keeps what it took for them the first time in a process, and its ONNX exporter replaces
+    them for a while: without this, what works would depend on what was exported before.
+    """
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        operator: Any = getattr(torch.ops.aten, name).input
+        operator._dispatch_cache.clear()  # there is no public way
+
+
 def _export(model: nn.Module, x: Tensor) -> Any:
+    _forget()
     return torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("L")},)).module()
 
 
@@ -90,6 +102,7 @@ def _onnx(dynamo: bool) -> Callable[[nn.Module, Tensor], Any]:
     def export(model: nn.Module, x: Tensor) -> Any:
         import onnxruntime  # not imported above: only these two need it
 
+        _forget()
         file: Any = io.BytesIO()  # which the older exporter takes, whatever its types say
         names: dict[str, Any] = {"input_names": ["x"], "output_names": ["output"]}
         if dynamo:
