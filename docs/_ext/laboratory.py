@@ -1,95 +1,20 @@
-"""The scripts of the laboratory, joined into one file that pages with a laboratory element load.
+"""The scripts of the laboratory, in one file that pages with a laboratory element load.
 
 The sources are ES modules in ``docs/_lab``: ``core`` has the mathematics, with the floors of the
-Python package, and the files beside it have the custom elements. A browser does not load modules
-from ``file://``, so they are joined into one script here. The tests run the same script.
-
-What is understood of a module is what the laboratory uses: imports of names from other files, and
-declarations that are exported where they stand. The rest is refused.
+Python package, and the files beside it have the custom elements. The tests run the same script.
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from docutils import nodes
+from joined_modules import bundle
 from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.util.typing import ExtensionMetadata
 
 SOURCES = Path(__file__).parent.parent / "_lab"
-IMPORT = re.compile(
-    r'^import \{\s*(\w+(?:,\s*\w+)*),?\s*\} from "(\.[\w./-]*\.js)";[ ]*$', re.MULTILINE
-)
-EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
-# Whole lines, so that a string with two slashes stays; JSDoc is for who reads the sources.
-COMMENT = re.compile(r"^[ ]*(?:/\*(?s:(?!\*/).)*\*/|//.*)[ ]*\n", re.MULTILINE)
-LEFT = re.compile(r"^[ ]*(?:import|export)\b.*$|\bimport *\(.*$|\bimport\.meta\b.*$", re.MULTILINE)
 ELEMENT = re.compile(r"<unrolled-[a-z]")
-
-
-class NotUnderstoodError(ValueError):
-    """A module uses something that cannot be joined."""
-
-
-def bundle(*entries: Path, name: str = "") -> str:
-    """Join modules and all that they import into one script, each in a scope of its own.
-
-    With a `name`, the script declares it: an object with the exports of each module, by the name
-    of its file, such as ``LAB.shapes.parameterShapes``.
-    """
-    joined: dict[Path, str] = {}
-    for entry in entries:
-        _join(entry.resolve(), joined, ())
-    scopes = {path: _scope(number) for number, path in enumerate(joined)}
-    lines = ['"use strict";']
-    for path, text in joined.items():
-
-        def known(found: re.Match[str], path: Path = path) -> str:
-            names, where = " ".join(found[1].split()), (path.parent / found[2]).resolve()
-            return f"const {{ {names} }} = {scopes[where]};"
-
-        exported = ", ".join(EXPORT.findall(text))
-        body = EXPORT.sub("", IMPORT.sub(known, text)).strip()
-        lines.append(f"const {scopes[path]} = (() => {{\n{body}\nreturn {{ {exported} }};\n}})();")
-    if name:
-        stems = [path.stem for path in joined]
-        if len(set(stems)) < len(stems):
-            raise NotUnderstoodError(f"two files have one name among {', '.join(stems)}")
-        lines.append(f"return {{ {', '.join(f'{p.stem}: {s}' for p, s in scopes.items())} }};")
-    head = f"const {name} = " if name else ""
-    return f"{head}(() => {{\n" + "\n".join(lines) + "\n})();\n"
-
-
-def _scope(number: int) -> str:
-    return f"_module{number}"
-
-
-def _join(path: Path, joined: dict[Path, str], above: tuple[Path, ...]) -> None:
-    """Add a module after those that it imports."""
-    if path in above:
-        circle = " -> ".join(file.name for file in (*above[above.index(path) :], path))
-        raise NotUnderstoodError(f"modules import each other in a circle: {circle}")
-    if path in joined:
-        return
-    text = COMMENT.sub("", path.read_text("utf-8") + "\n")
-    for left in LEFT.findall(EXPORT.sub("", IMPORT.sub("", text))):
-        raise NotUnderstoodError(f"{path.name}: not understood: {left.strip()}")
-    for names, where in IMPORT.findall(text):
-        other = (path.parent / where).resolve()
-        if not other.is_file():
-            raise NotUnderstoodError(f"{path.name} imports {where}, which is not there")
-        _join(other, joined, (*above, path))
-        for imported in re.findall(r"\w+", names):
-            if imported not in EXPORT.findall(joined[other]):
-                raise NotUnderstoodError(f"{path.name} imports {imported}, not in {other.name}")
-    joined[path] = text
-
-
-def floors(path: Path) -> Iterator[str]:
-    """Name the modules that a module imports."""
-    for _, where in IMPORT.findall(path.read_text("utf-8")):
-        yield Path(where).stem
 
 
 def elements() -> list[Path]:
