@@ -66,7 +66,8 @@ export class Generator {
    */
   uniform(shape, low = 0, high = 1) {
     const data = new Float32Array(shape.reduce((count, size) => count * size, 1));
-    const [start, width] = [Math.fround(low), Math.fround(high) - Math.fround(low)];
+    const start = Math.fround(low);
+    const width = Math.fround(Math.fround(high) - start);
     for (let k = 0; k < data.length; k++) {
       data[k] = ((this.random() % MANTISSA) / MANTISSA) * width + start; // rounded once
     }
@@ -96,13 +97,18 @@ export function uniformParameters(
   proj_size,
   seed,
 ) {
-  const sizes = [input_size, hidden_size, num_layers, bias, bidirectional, proj_size];
   const generator = seed instanceof Generator ? seed : new Generator(seed);
   const bound = uniformBound(hidden_size);
+  const shapes = parameterShapes(
+    mode,
+    input_size,
+    hidden_size,
+    num_layers,
+    bias,
+    bidirectional,
+    proj_size,
+  );
   return Object.fromEntries(
-    Object.entries(parameterShapes(mode, ...sizes)).map(([name, shape]) => [
-      name,
-      generator.uniform(shape, -bound, bound),
-    ]),
+    Object.entries(shapes).map(([name, shape]) => [name, generator.uniform(shape, -bound, bound)]),
   );
 }
