@@ -33,11 +33,12 @@ def write_script(app: Sphinx) -> None:
 def load_script(
     app: Sphinx, pagename: str, templatename: str, context: object, doctree: nodes.document | None
 ) -> None:
-    """Let a page with a laboratory element load the script, and no other."""
+    """Let a page with a laboratory element load the script and its style, and no other."""
     if doctree is not None and any(
         ELEMENT.search(node.astext()) for node in doctree.findall(nodes.raw)
     ):
         app.add_js_file("lab.js", loading_method="defer")
+        app.add_css_file("lab.css")
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -165,34 +165,40 @@ export const shapesOf = (module) =>
   );
 
 /**
- * Where the sizes of a parameter come from, one sentence for each dimension.
+ * Where the sizes of a parameter come from: for each dimension a formula, and what it counts.
  * @param {Module} module
  * @param {string} name
- * @returns {string[]}
+ * @returns {[string, string][]}
  */
 export function sizeSources(module, name) {
   const { mode, input_size, hidden_size, bidirectional, proj_size } = module;
   const { kind, layer } = parseParameterName(name);
   const gates = GATES[mode];
-  const rows =
-    gates.length > 1
-      ? `${gates.length} * hidden_size = ${gates.length} * ${hidden_size} = ${gateSize(mode, hidden_size)}`
-      : `hidden_size = ${hidden_size}`;
-  const H_out = proj_size > 0 ? `proj_size = ${proj_size}` : `hidden_size = ${hidden_size}`;
+  const [what, size] = proj_size > 0 ? ["proj_size", proj_size] : ["hidden_size", hidden_size];
+  const times = (/** @type {number} */ count, /** @type {string} */ one, /** @type {number} */ of) =>
+    count > 1 ? `${count} * ${one} = ${count} * ${of} = ${count * of}` : `${one} = ${of}`;
+  /** @type {[string, string]} */
+  const rows = [
+    times(gates.length, "hidden_size", hidden_size),
+    gates.length > 1 ? `gates ${gates.join(" ")}` : "the hidden state",
+  ];
   if (kind === "weight_hr") {
-    return [`proj_size = ${proj_size}`, `hidden_size = ${hidden_size}`];
+    return [
+      [`proj_size = ${proj_size}`, "the hidden state"],
+      [`hidden_size = ${hidden_size}`, "the state before the projection"],
+    ];
   }
   if (kind === "weight_hh") {
-    return [rows, H_out];
+    return [rows, [`${what} = ${size}`, "the hidden state before the step"]];
   }
   if (kind !== "weight_ih") {
     return [rows];
   }
   if (layer === 0) {
-    return [rows, `input_size = ${input_size}`];
+    return [rows, [`input_size = ${input_size}`, "the input"]];
   }
-  const [what, size] = H_out.split(" = ");
-  return [rows, bidirectional ? `2 * ${what} = 2 * ${size} = ${2 * Number(size)}` : H_out];
+  const below = `the output of layer ${layer - 1}${bidirectional ? ", both directions" : ""}`;
+  return [rows, [times(numDirections(bidirectional), what, size), below]];
 }
 
 /** @type {(hidden_size: number) => number} */
