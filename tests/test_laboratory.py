@@ -562,8 +562,8 @@ def test_modules_are_joined_in_scopes_of_their_own(tmp_path: Path) -> None:
         tmp_path,
         above='import { two } from "./below.js";\nconst own = two * 10;\n'
         'export const all = [own, "// no comment"];\n',
-        below="/** @type {number} */\nconst own = 1; /* a remark */\n// another\n"
-        "export const two = own + own;\n",
+        below="/** @type {number} */\nconst own = 1; /* a remark */\n  // another\n"
+        "export const two = /** @type {any} */ (own) + own;\n",
     )
     script = bundle(entry, name="JOINED")
     with MiniRacer() as racer:
@@ -587,6 +587,7 @@ def test_modules_are_joined_in_scopes_of_their_own(tmp_path: Path) -> None:
         ("export default 1;", "not understood: export default"),
         ("export { a };", "not understood: export { a }"),
         ('export * from "./below.js";', r"not understood: export \*"),
+        ("const a = `\n`;", "a string over lines: const a = `"),
         ("export let a = 1;", "not understood: export let"),
         ('import { a } from "./gone.js";', "imports ./gone.js, which is not there"),
         ('import { c } from "./below.js";', "imports c, not in below.js"),
@@ -599,6 +600,13 @@ def test_a_module_that_cannot_be_joined_is_refused(text: str, why: str, tmp_path
     entry = _files(tmp_path, above=f"{text}\n", below=below, circle=circle)
     with pytest.raises(NotUnderstoodError, match=why):
         bundle(entry)
+
+
+def test_what_pages_load_is_a_script_of_at_most_40_kilobytes() -> None:
+    script = bundle(*sorted(SOURCES.glob("*.js")))
+    with MiniRacer() as racer:  # which has no page to run it in
+        assert racer.eval(f"typeof new Function({json.dumps(script)})") == "function"
+    assert len(script.encode()) <= 40_000
 
 
 # -- Mutations ------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Join ES modules into one script, since a browser does not load them from ``file://``.
 
 What is understood of a module is what the laboratory uses: imports of names from other files, and
-declarations that are exported where they stand. The rest is refused.
+declarations that begin with ``export``. The rest is refused.
 """
 
 import re
@@ -11,9 +11,12 @@ IMPORT = re.compile(
     r'^import \{\s*(\w+(?:,\s*\w+)*),?\s*\} from "(\.[\w./-]*\.js)";[ ]*$', re.MULTILINE
 )
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
-# Whole lines, so that a string with two slashes stays; JSDoc is for who reads the sources.
+# Whole lines, so that a string with two slashes stays; JSDoc is for who reads the sources, and so
+# is the indentation: both are left out. Neither would be right inside a string of several lines.
 COMMENT = re.compile(r"^[ ]*(?:/\*(?s:(?!\*/).)*\*/|//.*)[ ]*\n", re.MULTILINE)
-LEFT = re.compile(r"^[ ]*(?:import|export)\b.*$|\bimport *\(.*$|\bimport\.meta\b.*$", re.MULTILINE)
+CAST = re.compile(r"/\*\* @(?:(?!\*/).)*\*/[ ]?")
+INDENTATION = re.compile(r"^[ ]+", re.MULTILINE)
+LEFT = re.compile(r"^(?:import|export)\b.*$|\bimport *\(.*$|\bimport\.meta\b.*$", re.MULTILINE)
 
 
 class NotUnderstoodError(ValueError):
@@ -60,7 +63,11 @@ def _join(path: Path, joined: dict[Path, str], above: tuple[Path, ...]) -> None:
         raise NotUnderstoodError(f"modules import each other in a circle: {circle}")
     if path in joined:
         return
-    text = COMMENT.sub("", path.read_text("utf-8") + "\n")
+    text = CAST.sub("", COMMENT.sub("", path.read_text("utf-8") + "\n"))
+    text = INDENTATION.sub("", text)
+    for line in text.splitlines():
+        if line.count("`") % 2:
+            raise NotUnderstoodError(f"{path.name}: not understood, a string over lines: {line}")
     for left in LEFT.findall(EXPORT.sub("", IMPORT.sub("", text))):
         raise NotUnderstoodError(f"{path.name}: not understood: {left.strip()}")
     for names, where in IMPORT.findall(text):
