@@ -199,9 +199,10 @@ def browser(session: nox.Session) -> None:
     """Look at the built site in headless Chromium and search it: run `nox -s docs` first."""
     if not (SITE / "index.html").exists():
         session.error("There is no built site to look at: run `nox -s docs` first")
-    install(session, "browser", package=False)
+    install(session, "browser")  # with torch, whose numbers the laboratory shows
     script = "docs/_scripts/check_browser.py"
     session.run("python", script, str(SITE), str(SCREENSHOTS), *session.posargs)
+    session.run("python", "docs/_scripts/check_laboratory.py", str(SITE), str(SCREENSHOTS))
     session.run("python", "docs/_scripts/check_search.py", str(SITE))
     print(f"The screenshots are in {SCREENSHOTS}")
 
