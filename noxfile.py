@@ -33,6 +33,8 @@ SPHINX = [*STRICT, "-d", str(BUILD / "doctrees")]
 # It is there while the last build was free of warnings. Sphinx does not repeat the warnings of
 # pages that it does not read again, so a build may only rest on one that had none.
 CLEAN = BUILD / "clean"
+# It checks the types of the laboratory's scripts; npm comes with the group `lint`.
+TYPESCRIPT = "typescript@7.0.2"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
 
@@ -62,6 +64,8 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
     session.run("codespell")
     session.run("python", "docs/_scripts/check_voice.py")
+    compiler = ("npm", "exec", "--yes", "--prefer-offline", f"--package={TYPESCRIPT}", "--")
+    session.run(*compiler, "tsc", "--project", "docs/_lab")
     session.run("check-jsonschema", "--builtin-schema", "vendor.readthedocs", ".readthedocs.yaml")
     session.run(
         "check-jsonschema",
@@ -199,9 +203,10 @@ def browser(session: nox.Session) -> None:
     """Look at the built site in headless Chromium and search it: run `nox -s docs` first."""
     if not (SITE / "index.html").exists():
         session.error("There is no built site to look at: run `nox -s docs` first")
-    install(session, "browser", package=False)
+    install(session, "browser")  # with torch, whose numbers the laboratory shows
     script = "docs/_scripts/check_browser.py"
     session.run("python", script, str(SITE), str(SCREENSHOTS), *session.posargs)
+    session.run("python", "docs/_scripts/check_laboratory.py", str(SITE), str(SCREENSHOTS))
     session.run("python", "docs/_scripts/check_search.py", str(SITE))
     print(f"The screenshots are in {SCREENSHOTS}")
 

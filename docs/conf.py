@@ -49,6 +49,7 @@ extensions = [
     "incremental",
     "katex_build",
     "kernel_ports",
+    "laboratory",
     "moved",
     "page_repairs",
     "shared_cache",
@@ -127,7 +128,8 @@ def _hash(*paths: Path) -> str:
 _cells_key = _hash(ROOT / "constraints.txt", ROOT / "src", DOCS / "_ext", DOCS / "_data")
 # What pages depend on but Sphinx does not look at: when it changes, all are read again.
 _pages_key = _hash(
-    DOCS / "conf.py", DOCS / "_data", DOCS / "_inventories", DOCS / "_static" / "vendor"
+    *(DOCS / "conf.py", DOCS / "_data", DOCS / "_inventories"),
+    *(DOCS / "_lab", DOCS / "_static" / "vendor"),
 )
 
 nb_code_prompt_show = "Show the {type}"

@@ -1,0 +1,114 @@
+/**
+ * PyTorch's random numbers and initial parameters, bit for bit.
+ *
+ * On a CPU the numbers come from the Mersenne Twister that `torch.manual_seed` seeds.
+ * Each float32 takes one 32-bit draw, of which the low 24 bits count.
+ */
+
+import { parameterShapes, uniformBound } from "./shapes.js";
+
+/**
+ * An array of float32 numbers, row by row.
+ * @typedef {{ shape: readonly number[], data: Float32Array }} Tensor
+ */
+
+const SIZE = 624;
+const MIDDLE = 397;
+const MANTISSA = 2 ** 24; // the precision of a float32
+
+/**
+ * The generator of `torch.manual_seed`: M. Matsumoto and T. Nishimura, "Mersenne Twister: a
+ * 623-dimensionally equidistributed uniform pseudo-random number generator" (1998).
+ */
+export class Generator {
+  /** @param {number | bigint} seed an integer from -2**63 to 2**64 - 1; its low 32 bits count */
+  constructor(seed) {
+    const whole = BigInt(seed);
+    if (whole < -(2n ** 63n) || whole >= 2n ** 64n) {
+      throw new RangeError(`seed should be in the range [-2**63, 2**64 - 1], got ${seed}`);
+    }
+    this.state = new Uint32Array(SIZE);
+    this.state[0] = Number(BigInt.asUintN(32, whole));
+    for (let k = 1; k < SIZE; k++) {
+      const last = this.state[k - 1] ^ (this.state[k - 1] >>> 30);
+      this.state[k] = Math.imul(1812433253, last) + k;
+    }
+    this.next = SIZE;
+  }
+
+  /** Draw a whole number from 0 to 2**32 - 1. */
+  random() {
+    if (this.next === SIZE) {
+      this.twist();
+    }
+    let y = this.state[this.next++];
+    y ^= y >>> 11;
+    y ^= (y << 7) & 0x9d2c5680;
+    y ^= (y << 15) & 0xefc60000;
+    return (y ^ (y >>> 18)) >>> 0;
+  }
+
+  twist() {
+    const state = this.state;
+    for (let k = 0; k < SIZE; k++) {
+      const y = (state[k] & 0x80000000) | (state[(k + 1) % SIZE] & 0x7fffffff);
+      state[k] = state[(k + MIDDLE) % SIZE] ^ (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0);
+    }
+    this.next = 0;
+  }
+
+  /**
+   * Draw as `torch.empty(shape).uniform_(low, high)` does; from 0 to 1, also as `torch.rand`.
+   * @param {readonly number[]} shape
+   * @param {number} [low]
+   * @param {number} [high]
+   * @returns {Tensor}
+   */
+  uniform(shape, low = 0, high = 1) {
+    const data = new Float32Array(shape.reduce((count, size) => count * size, 1));
+    const start = Math.fround(low);
+    const width = Math.fround(Math.fround(high) - start);
+    for (let k = 0; k < data.length; k++) {
+      data[k] = ((this.random() % MANTISSA) / MANTISSA) * width + start; // rounded once
+    }
+    return { shape, data };
+  }
+}
+
+/**
+ * Draw the parameters that a module has when it is built after `torch.manual_seed(seed)`.
+ * @param {string} mode `RNN_TANH`, `RNN_RELU`, `GRU` or `LSTM`
+ * @param {number} input_size
+ * @param {number} hidden_size
+ * @param {number} num_layers
+ * @param {boolean} bias
+ * @param {boolean} bidirectional
+ * @param {number} proj_size
+ * @param {number | bigint | Generator} seed or the generator that draws, which goes on
+ * @returns {Record<string, Tensor>} by name, in the order in which PyTorch registers them
+ */
+export function uniformParameters(
+  mode,
+  input_size,
+  hidden_size,
+  num_layers,
+  bias,
+  bidirectional,
+  proj_size,
+  seed,
+) {
+  const generator = seed instanceof Generator ? seed : new Generator(seed);
+  const bound = uniformBound(hidden_size);
+  const shapes = parameterShapes(
+    mode,
+    input_size,
+    hidden_size,
+    num_layers,
+    bias,
+    bidirectional,
+    proj_size,
+  );
+  return Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => [name, generator.uniform(shape, -bound, bound)]),
+  );
+}
