@@ -49,12 +49,20 @@ function written(value) {
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, written(part)]));
 }
+function built(text, then) {
+  try {
+    return then(LAB.shapes.construct(LAB.shapes.parseCall(text)));
+  } catch (error) {
+    if (!(error instanceof LAB.shapes.TorchError)) throw error;
+    return { type: error.type, message: error.message };
+  }
+}
 const RUN = {
   uniform: ({ seed, shapes }) => {
     const generator = new LAB.init.Generator(BigInt(seed));
     return shapes.map(([shape, low, high]) => generator.uniform(shape, low, high));
   },
-  parameters: ({ args, seed }) => LAB.init.uniformParameters(...args, BigInt(seed)),
+  parameters: ({ module, seed }) => LAB.init.uniformParameters(module, BigInt(seed)),
   network: ({ mode, input, hx, parameters, grads }) => {
     const layers = LAB.layers.weightsOf(parameters);
     hx = hx ?? LAB.layers.zeroStates(mode, input.shape[1], layers);
@@ -62,24 +70,12 @@ const RUN = {
     const back = LAB.backward.networkBackward(mode, input, hx, parameters, grads);
     return { output, last, back };
   },
-  call: ({ text }) => {
-    try {
-      const { module, warnings } = LAB.shapes.construct(LAB.shapes.parseCall(text));
-      return { shapes: Object.entries(LAB.shapes.shapesOf(module)), warnings };
-    } catch (error) {
-      if (!(error instanceof LAB.shapes.TorchError)) throw error;
-      return { type: error.type, message: error.message };
-    }
-  },
-  forward: ({ text, size }) => {
-    try {
-      const { module } = LAB.shapes.construct(LAB.shapes.parseCall(text));
-      return LAB.shapes.forwardShapes(module, size);
-    } catch (error) {
-      if (!(error instanceof LAB.shapes.TorchError)) throw error;
-      return { type: error.type, message: error.message };
-    }
-  },
+  call: ({ text }) =>
+    built(text, ({ module, warnings }) => {
+      return { shapes: Object.entries(LAB.shapes.parameterShapes(module)), warnings };
+    }),
+  forward: ({ text, size }) =>
+    built(text, ({ module }) => LAB.shapes.forwardShapes(module, size)),
   back: ({ text }) => LAB.shapes.callText(LAB.shapes.moduleOfStateDict(text)),
   cell: ({ name, args }) => LAB.cells[name](...args),
 };
@@ -262,7 +258,7 @@ def apart(
 def initial_differences(engine: Engine, network: Network) -> Iterator[str]:
     """Compare initial parameters: every bit."""
     theirs = dict(network.module().named_parameters())
-    ours = _received(engine("parameters", args=network[:7], seed=str(network.seed)))
+    ours = _received(engine("parameters", module=network._asdict(), seed=str(network.seed)))
     if list(ours) != list(theirs):
         yield f"names are {list(ours)}"
     for name in theirs.keys() & ours.keys():
@@ -326,7 +322,7 @@ def call_differences(engine: Engine, call: str) -> Iterator[str]:
         warnings.simplefilter("always")
         try:
             module = eval(call, {"nn": nn})
-        except Exception as error:
+        except Exception as error:  # whatever torch raises is what is compared
             theirs = {"type": type(error).__name__, "message": str(error)}
         else:
             shapes = [[name, list(p.shape)] for name, p in module.named_parameters()]
@@ -359,7 +355,7 @@ def forward_differences(engine: Engine, network: Network) -> Iterator[str]:
         try:
             with comparisons.onednn(not network.proj_size):
                 output, last = module(torch.zeros(shape))
-        except Exception as error:
+        except Exception as error:  # whatever torch raises is what is compared
             theirs = {"type": type(error).__name__, "message": str(error)}
         else:
             states = last if isinstance(last, tuple) else (last,)

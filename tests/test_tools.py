@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import unrolled
+from unrolled_site import tools
 from unrolled_site.source import since
 from unrolled_site.tools import TOOLS, tried
 
@@ -33,6 +34,21 @@ def test_what_the_onnx_exporter_knows(rnn: nn.RNNBase) -> None:
     for tool, known in (("torch.export", False), (ONNX, since("2.15") and rnn.mode == "GRU")):
         for _ in range(2):
             assert tried(tool, rnn, x, others).works == known
+
+
+def test_the_onnx_exporter_does_not_know_what_was_exported_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyTorch keeps what `torch.export` took for an operator; the trials forget it."""
+    rnn, x = nn.GRU(H_in, H_out), torch.randn(L, N, H_in)
+    other = [torch.randn(7, N, H_in)]
+    assert not tried("torch.export", rnn, x, other).works
+    assert tried(ONNX, rnn, x, other).works == since("2.15")
+    forget = tools._forget
+    monkeypatch.setattr(tools, "_forget", lambda: None)
+    forget()
+    assert not tried("torch.export", rnn, x, other).works
+    assert not tried(ONNX, rnn, x, other).works
 
 
 def test_a_wrong_number_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

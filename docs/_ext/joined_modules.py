@@ -1,5 +1,7 @@
 """Join ES modules into one script, since a browser does not load them from ``file://``.
 
+The tools that do so run in Node, which neither the build of the site nor its tests need.
+
 What is understood of a module is what the laboratory uses: imports of names from other files, and
 declarations that begin with ``export``. The rest is refused.
 """

@@ -16,10 +16,10 @@ import {
   moduleOfStateDict,
   NotUnderstood,
   parseCall,
+  parameterShapes,
   parseParameterName,
   product,
   repr,
-  shapesOf,
   shapeText,
   sizeSources,
   TorchError,
@@ -365,7 +365,7 @@ class UnrolledShapes extends HTMLElement {
    */
   succeed(module, warnings, said) {
     // A thousand layers have the shapes of two.
-    const first = shapesOf({ ...module, num_layers: Math.min(module.num_layers, LAYERS) });
+    const first = parameterShapes({ ...module, num_layers: Math.min(module.num_layers, LAYERS) });
     const counts = [0, 0];
     for (const [name, shape] of Object.entries(first)) {
       const { layer } = parseParameterName(name);

@@ -4,6 +4,8 @@
  * Each operation rounds its results to float32 once, as a Float32Array does when it is written.
  */
 
+import { product } from "./shapes.js";
+
 /** @import { Tensor } from "./init.js" */
 
 /**
@@ -11,7 +13,7 @@
  * @returns {Tensor}
  */
 export function zeros(shape) {
-  return { shape, data: new Float32Array(shape.reduce((count, size) => count * size, 1)) };
+  return { shape, data: new Float32Array(product(shape)) };
 }
 
 /**

@@ -5,7 +5,9 @@
  * Each float32 takes one 32-bit draw, of which the low 24 bits count.
  */
 
-import { parameterShapes, uniformBound } from "./shapes.js";
+import { parameterShapes, product, uniformBound } from "./shapes.js";
+
+/** @import { Parametrised } from "./shapes.js" */
 
 /**
  * An array of float32 numbers, row by row.
@@ -65,7 +67,7 @@ export class Generator {
    * @returns {Tensor}
    */
   uniform(shape, low = 0, high = 1) {
-    const data = new Float32Array(shape.reduce((count, size) => count * size, 1));
+    const data = new Float32Array(product(shape));
     const start = Math.fround(low);
     const width = Math.fround(Math.fround(high) - start);
     for (let k = 0; k < data.length; k++) {
@@ -77,38 +79,17 @@ export class Generator {
 
 /**
  * Draw the parameters that a module has when it is built after `torch.manual_seed(seed)`.
- * @param {string} mode `RNN_TANH`, `RNN_RELU`, `GRU` or `LSTM`
- * @param {number} input_size
- * @param {number} hidden_size
- * @param {number} num_layers
- * @param {boolean} bias
- * @param {boolean} bidirectional
- * @param {number} proj_size
+ * @param {Parametrised} module
  * @param {number | bigint | Generator} seed or the generator that draws, which goes on
  * @returns {Record<string, Tensor>} by name, in the order in which PyTorch registers them
  */
-export function uniformParameters(
-  mode,
-  input_size,
-  hidden_size,
-  num_layers,
-  bias,
-  bidirectional,
-  proj_size,
-  seed,
-) {
+export function uniformParameters(module, seed) {
   const generator = seed instanceof Generator ? seed : new Generator(seed);
-  const bound = uniformBound(hidden_size);
-  const shapes = parameterShapes(
-    mode,
-    input_size,
-    hidden_size,
-    num_layers,
-    bias,
-    bidirectional,
-    proj_size,
-  );
+  const bound = uniformBound(module.hidden_size);
   return Object.fromEntries(
-    Object.entries(shapes).map(([name, shape]) => [name, generator.uniform(shape, -bound, bound)]),
+    Object.entries(parameterShapes(module)).map(([name, shape]) => [
+      name,
+      generator.uniform(shape, -bound, bound),
+    ]),
   );
 }

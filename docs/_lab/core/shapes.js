@@ -23,6 +23,11 @@
  * @property {string} dtype
  * @property {boolean} runs whether `forward` takes the arguments as well: not `bidirectional=1`
  */
+/**
+ * Those that say which parameters a module has.
+ * @typedef {Pick<Module, "mode" | "input_size" | "hidden_size" | "num_layers" | "bias"
+ *   | "bidirectional" | "proj_size">} Parametrised
+ */
 /** @typedef {{ kind: Module["kind"], args: Value[], keywords: [string, Value][] }} Call */
 
 /** An error that PyTorch, or Python, raises. */
@@ -111,24 +116,11 @@ export function parseParameterName(name) {
 
 /**
  * Name and shape of every parameter, in the order in which PyTorch registers them.
- * @param {string} mode
- * @param {number} input_size
- * @param {number} hidden_size
- * @param {number} [num_layers]
- * @param {boolean} [bias]
- * @param {boolean} [bidirectional]
- * @param {number} [proj_size]
+ * @param {Parametrised} module
  * @returns {Record<string, number[]>}
  */
-export function parameterShapes(
-  mode,
-  input_size,
-  hidden_size,
-  num_layers = 1,
-  bias = true,
-  bidirectional = false,
-  proj_size = 0,
-) {
+export function parameterShapes(module) {
+  const { mode, input_size, hidden_size, num_layers, bias, bidirectional, proj_size } = module;
   checkArguments(mode, { input_size, hidden_size, num_layers, bias, bidirectional, proj_size });
   const gates = gateSize(mode, hidden_size);
   const H_out = realHiddenSize(hidden_size, proj_size);
@@ -151,18 +143,6 @@ export function parameterShapes(
   }
   return shapes;
 }
-
-/** @type {(module: Module) => Record<string, number[]>} */
-export const shapesOf = (module) =>
-  parameterShapes(
-    module.mode,
-    module.input_size,
-    module.hidden_size,
-    module.num_layers,
-    module.bias,
-    module.bidirectional,
-    module.proj_size,
-  );
 
 /**
  * Where the sizes of a parameter come from: for each dimension a formula, and what it counts.
@@ -755,7 +735,7 @@ export function moduleOfStateDict(text) {
       .../** @type {[string, Value][]} */ (projected ? [["proj_size", H_out]] : []),
     ],
   });
-  const expected = shapesOf(module);
+  const expected = parameterShapes(module);
   for (const [name, shape] of Object.entries(expected)) {
     const got = shapes.get(name);
     if (got?.join() !== shape.join()) {
