@@ -68,10 +68,13 @@ export class Generator {
    */
   uniform(shape, low = 0, high = 1) {
     const data = new Float32Array(product(shape));
-    const start = Math.fround(low);
-    const width = Math.fround(Math.fround(high) - start);
+    const [start, end] = [Math.fround(low), Math.fround(high)];
+    const width = Math.fround(end - start);
     for (let k = 0; k < data.length; k++) {
       data[k] = ((this.random() % MANTISSA) / MANTISSA) * width + start; // rounded once
+      if (data[k] === end) {
+        data[k] = start; // the upper bound is not drawn, even if rounding leads to it
+      }
     }
     return { shape, data };
   }
