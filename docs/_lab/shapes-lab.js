@@ -26,6 +26,9 @@ import {
   uniformBound,
 } from "./core/shapes.js";
 
+import { onAddress, readState, writeState } from "./parts/address.js";
+import { choice, code, copyButton, field, group, grouped, label, make, reachable, table } from "./parts/dom.js";
+
 /** @import { Call, Module, Value } from "./core/shapes.js" */
 
 const START = { call: "nn.LSTM(10, 20, num_layers=2, bidirectional=True, proj_size=5)", input: "(5, 3, 10)" };
@@ -42,56 +45,6 @@ const TOKENS = /** @type {Record<string, string>} */ ({
   weight_hr: "h",
 });
 
-/**
- * Make an element.
- * @template {keyof HTMLElementTagNameMap} Tag
- * @param {Tag} tag
- * @param {Record<string, string>} [attributes]
- * @param {(Node | string)[]} children
- * @returns {HTMLElementTagNameMap[Tag]}
- */
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-/** @type {(text: string) => HTMLElement} */
-const code = (text) => make("code", {}, text);
-/** @type {(number: number) => string} */
-const grouped = (number) => number.toLocaleString("en");
-
-/**
- * A table with a caption; the first cell of a row is its head.
- * @param {string} caption
- * @param {string[]} head
- * @param {(string | Node)[][]} rows
- */
-function table(caption, head, rows) {
-  const body = rows.map(([name, ...cells]) =>
-    make(
-      "tr",
-      {},
-      make("th", { scope: "row" }, name),
-      ...cells.map((cell) => make("td", {}, cell)),
-    ),
-  );
-  return make(
-    "div",
-    { class: "u-lab-scroll" },
-    make(
-      "table",
-      { class: "table" },
-      make("caption", {}, caption),
-      make("thead", {}, make("tr", {}, ...head.map((cell) => make("th", { scope: "col" }, cell)))),
-      make("tbody", {}, ...body),
-    ),
-  );
-}
-
 /** @type {(error: unknown) => string} */
 function errorText(error) {
   if (error instanceof TorchError) {
@@ -106,48 +59,55 @@ function errorText(error) {
 class UnrolledShapes extends HTMLElement {
   constructor() {
     super();
-    this.call = this.field("textarea", "A call, or the names and shapes of a state dict", {
+    this.call = field("textarea", "A call, or the names and shapes of a state dict", {
       rows: "2",
       spellcheck: "false",
       autocomplete: "off",
     });
-    this.kind = this.choice("Module", ["RNN", "GRU", "LSTM"]);
-    this.nonlinearity = this.choice("nonlinearity", ["tanh", "relu"]);
+    this.kind = choice("Module", ["RNN", "GRU", "LSTM"]);
+    this.nonlinearity = choice("nonlinearity", ["tanh", "relu"]);
     const size = { spellcheck: "false", autocomplete: "off", size: "7" };
-    this.input_size = this.field("input", "input_size", size);
-    this.hidden_size = this.field("input", "hidden_size", size);
-    this.num_layers = this.field("input", "num_layers", size);
-    this.dropout = this.field("input", "dropout", size);
-    this.proj_size = this.field("input", "proj_size", size);
-    this.bias = this.field("input", "bias", { type: "checkbox" });
-    this.batch_first = this.field("input", "batch_first", { type: "checkbox" });
-    this.bidirectional = this.field("input", "bidirectional", { type: "checkbox" });
-    this.dtype = this.choice("dtype", DTYPES);
-    this.L = this.field("input", "L, steps", size);
-    this.N = this.field("input", "N, sequences", size);
-    this.shape = this.field("input", "Shape of the input", { ...size, size: "14" });
+    this.input_size = field("input", "input_size", size);
+    this.hidden_size = field("input", "hidden_size", size);
+    this.num_layers = field("input", "num_layers", size);
+    this.dropout = field("input", "dropout", size);
+    this.proj_size = field("input", "proj_size", size);
+    this.bias = field("input", "bias", { type: "checkbox" });
+    this.batch_first = field("input", "batch_first", { type: "checkbox" });
+    this.bidirectional = field("input", "bidirectional", { type: "checkbox" });
+    this.dtype = choice("dtype", DTYPES);
+    this.L = field("input", "L, steps", size);
+    this.N = field("input", "N, sequences", size);
+    this.shape = field("input", "Shape of the input", { ...size, size: "14" });
     this.status = make("p", { role: "status", class: "u-lab-status" });
     this.result = make("div");
+    this.drawn = make("div");
+  }
+
+  get embedded() {
+    return this.hasAttribute("state");
   }
 
   connectedCallback() {
     if (this.firstElementChild) {
       return; // it was moved
     }
+    this.classList.add("u-lab");
     const read = make("button", { type: "submit" }, "Read it");
-    const paste = make("form", { class: "u-lab-paste" }, this.label(this.call), read);
+    const paste = make("form", { class: "u-lab-paste" }, label(this.call), read);
     const sizes = [this.input_size, this.hidden_size, this.num_layers, this.dropout];
     const flags = [this.bias, this.batch_first, this.bidirectional];
     const form = make(
       "form",
       { class: "u-lab-form" },
-      this.group(
+      group(
         "Constructor",
         ...[this.kind, this.nonlinearity, ...sizes, this.proj_size, this.dtype, ...flags],
       ),
-      this.group("Input", this.L, this.N, this.shape),
+      group("Input", this.L, this.N, this.shape),
     );
-    this.append(paste, form, this.status, this.result);
+    // In a chapter the drawing comes first, in the place of the one that was touched.
+    this.append(...(this.embedded ? [this.drawn] : [paste]), form, this.status, this.result);
 
     paste.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -162,50 +122,13 @@ class UnrolledShapes extends HTMLElement {
     });
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", ({ target }) => this.changed(target));
-    addEventListener("hashchange", () => this.open());
+    onAddress(this, () => this.open());
     this.open();
-  }
-
-  /**
-   * A field with a label, which `label` gives.
-   * @template {"input" | "textarea"} Tag
-   * @param {Tag} tag
-   * @param {string} name
-   * @param {Record<string, string>} attributes
-   */
-  field(tag, name, attributes) {
-    const element = make(tag, attributes);
-    make("label", {}, make("span", {}, name), element);
-    return element;
-  }
-
-  /**
-   * @param {string} name
-   * @param {string[]} options
-   */
-  choice(name, options) {
-    const element = make("select", {}, ...options.map((option) => make("option", {}, option)));
-    make("label", {}, make("span", {}, name), element);
-    return element;
-  }
-
-  /** @param {HTMLElement} field */
-  label(field) {
-    return /** @type {HTMLElement} */ (field.parentElement);
-  }
-
-  /**
-   * @param {string} name
-   * @param {HTMLElement[]} fields
-   */
-  group(name, ...fields) {
-    const labels = fields.map((field) => this.label(field));
-    return make("fieldset", {}, make("legend", {}, name), ...labels);
   }
 
   /** Show what the address says, or where a reader starts. */
   open() {
-    const address = new URLSearchParams(location.hash.slice(1));
+    const address = readState(this);
     const asked = address.get("call");
     if (asked === null && this.status.textContent) {
       return; // a link to a section
@@ -279,7 +202,7 @@ class UnrolledShapes extends HTMLElement {
     try {
       const call = parseCall(text);
       this.kind.value = call.kind;
-      this.label(this.nonlinearity).hidden = call.kind !== "RNN";
+      label(this.nonlinearity).hidden = call.kind !== "RNN";
       this.fill(call);
       const { module, warnings } = construct(call);
       this.fillInput(shape, module.input_size, module.batch_first);
@@ -287,8 +210,7 @@ class UnrolledShapes extends HTMLElement {
     } catch (error) {
       this.fail(errorText(error));
     }
-    const address = new URLSearchParams({ call: text, input: this.shape.value });
-    history.replaceState(null, "", `#${address}`);
+    writeState(this, { call: text, input: this.shape.value });
   }
 
   /**
@@ -356,6 +278,7 @@ class UnrolledShapes extends HTMLElement {
     this.status.classList.add("u-lab-error");
     this.call.setAttribute("aria-invalid", "true");
     this.result.replaceChildren();
+    this.drawn.replaceChildren();
   }
 
   /**
@@ -378,20 +301,16 @@ class UnrolledShapes extends HTMLElement {
     this.call.removeAttribute("aria-invalid");
     this.status.classList.remove("u-lab-error");
     this.status.textContent = `${said}${grouped(tensors)} parameters with ${grouped(count)} numbers.`;
+    const drawing = this.drawing(module, first);
     this.result.replaceChildren(
       ...warnings.map((text) => make("p", { class: "u-lab-note" }, `UserWarning: ${text}`)),
       this.parameters(module, first, count),
       this.start(module, count),
-      this.drawing(module, first),
+      ...(this.embedded ? [] : [drawing]),
       this.passed(module),
     );
-    for (const box of this.result.querySelectorAll(".u-lab-scroll, pre")) {
-      if (box.scrollWidth > box.clientWidth) {
-        box.setAttribute("tabindex", "0");
-        box.setAttribute("role", "region");
-        box.setAttribute("aria-label", box.querySelector("caption")?.textContent ?? "Code");
-      }
-    }
+    this.drawn.replaceChildren(...(this.embedded ? [drawing] : []));
+    reachable(this.result);
   }
 
   /**
@@ -547,24 +466,11 @@ class UnrolledShapes extends HTMLElement {
 
   /** @param {string} lines */
   copyButtons(lines) {
-    const button = (/** @type {string} */ name, /** @type {() => string} */ text) => {
-      const element = make("button", { type: "button" }, name);
-      element.addEventListener("click", async () => {
-        try {
-          await navigator.clipboard.writeText(text());
-          this.status.textContent = "Copied.";
-        } catch {
-          this.status.textContent = "The browser does not let a page copy here.";
-        }
-      });
-      return element;
-    };
-    return make(
-      "p",
-      { class: "u-lab-buttons" },
-      button("Copy the code", () => lines),
-      button("Copy a link to this", () => location.href),
-    );
+    const buttons = [copyButton("Copy the code", () => lines, this.status)];
+    if (!this.hasAttribute("state")) {
+      buttons.push(copyButton("Copy a link to this", () => location.href, this.status));
+    }
+    return make("p", { class: "u-lab-buttons" }, ...buttons);
   }
 }
 

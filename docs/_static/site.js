@@ -37,3 +37,36 @@ for (const summary of document.querySelectorAll(".bd-sidebar-primary summary")) 
   const link = summary.closest("li")?.querySelector("a");
   summary.setAttribute("aria-label", `Pages of ${link?.textContent.trim()}`);
 }
+
+// A drawing comes alive when it is touched: until then a page loads nothing of the laboratory.
+const here = new URL(".", document.querySelector('script[src*="site.js"]').src);
+const loaded = (element) =>
+  new Promise((resolve, reject) => {
+    element.addEventListener("load", resolve);
+    element.addEventListener("error", reject);
+    document.head.append(element);
+  });
+for (const box of document.querySelectorAll(".u-alive")) {
+  const drawing = box.previousElementSibling?.querySelector(".u-figure");
+  const button = box.firstElementChild;
+  const start = async () => {
+    button.disabled = true;
+    const { lab, state } = box.dataset;
+    if (!customElements.get(`unrolled-${lab}`)) {
+      const style = Object.assign(document.createElement("link"), { rel: "stylesheet" });
+      style.href = new URL("lab.css", here);
+      const script = document.createElement("script");
+      script.src = new URL(`lab-${lab}.js`, here);
+      await Promise.all([loaded(style), loaded(script)]);
+    }
+    const element = document.createElement(`unrolled-${lab}`);
+    element.setAttribute("state", state);
+    drawing.classList.add("u-alive-paper"); // which paper still shows
+    box.replaceWith(element);
+    element.querySelector("select, input, button")?.focus({ preventScroll: true });
+  };
+  box.hidden = false;
+  button.addEventListener("click", start, { once: true });
+  drawing.classList.add("u-alive-drawing");
+  drawing.addEventListener("click", start, { once: true });
+}

@@ -17,6 +17,7 @@ import { parameterShapes, product, uniformBound } from "./shapes.js";
 const SIZE = 624;
 const MIDDLE = 397;
 const MANTISSA = 2 ** 24; // the precision of a float32
+const HALF = 8; // normal numbers are made sixteen at a time, if there are as many
 
 /**
  * The generator of `torch.manual_seed`: M. Matsumoto and T. Nishimura, "Mersenne Twister: a
@@ -36,6 +37,8 @@ export class Generator {
       this.state[k] = Math.imul(1812433253, last) + k;
     }
     this.next = SIZE;
+    /** @type {number | null} the second of a pair of normal numbers, for the next call */
+    this.second = null;
   }
 
   /** Draw a whole number from 0 to 2**32 - 1. */
@@ -77,6 +80,62 @@ export class Generator {
       }
     }
     return { shape, data };
+  }
+
+  /**
+   * Draw as `torch.randn(shape)` does, by the method of Box and Muller. Its logarithm and its
+   * cosine depend on the processor in PyTorch, so the last bits may differ.
+   * @param {readonly number[]} shape
+   * @returns {Tensor}
+   */
+  normal(shape) {
+    const count = product(shape);
+    if (count < 2 * HALF) {
+      return { shape, data: Float32Array.from({ length: count }, () => this.normalDouble()) };
+    }
+    const { data } = this.uniform([count]);
+    const whole = count - (count % (2 * HALF));
+    for (let start = 0; start < whole; start += 2 * HALF) {
+      toNormal(data, start);
+    }
+    if (whole < count) {
+      data.set(this.uniform([2 * HALF]).data, count - 2 * HALF); // the last ones once more
+      toNormal(data, count - 2 * HALF);
+    }
+    return { shape, data };
+  }
+
+  /** Draw one normal number in double precision; two are made at a time. */
+  normalDouble() {
+    if (this.second !== null) {
+      const second = this.second;
+      this.second = null;
+      return second;
+    }
+    const angle = 2 * Math.PI * this.double();
+    const radius = Math.sqrt(-2 * Math.log1p(-this.double()));
+    this.second = radius * Math.sin(angle);
+    return radius * Math.cos(angle);
+  }
+
+  /** Draw a float64 from 0 to 1: of two draws the low 53 bits count. */
+  double() {
+    const high = this.random() % 2 ** 21;
+    return (high * 2 ** 32 + this.random()) / 2 ** 53;
+  }
+}
+
+/**
+ * Turn sixteen uniform numbers into normal ones: the first eight give radii, the others angles.
+ * @param {Float32Array} data
+ * @param {number} start
+ */
+function toNormal(data, start) {
+  for (let k = start; k < start + HALF; k++) {
+    const radius = Math.sqrt(-2 * Math.log(1 - data[k]));
+    const angle = 2 * Math.PI * data[k + HALF];
+    data[k] = radius * Math.cos(angle);
+    data[k + HALF] = radius * Math.sin(angle);
   }
 }
 
