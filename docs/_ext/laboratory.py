@@ -11,13 +11,14 @@ A chapter brings a drawing to life with the directive ``alive``::
     Step through this drawing
     :::
 
-It stands under the cell that draws. Its button loads the script and puts the element in the place
+It comes under the cell that draws. Its button loads the script and puts the element in the place
 of the drawing; until then the page loads nothing. The state may name sizes of the worked example.
 """
 
 import re
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -30,6 +31,9 @@ from sphinx.util.typing import ExtensionMetadata
 from unrolled_site import example
 
 SOURCES = Path(__file__).parent.parent / "_lab"
+SHIPPED = re.compile(
+    r'<script type="application/json" data-file="(lab-[a-z-]+\.js)">([^<]*)</script>'
+)
 ELEMENT = re.compile(r"<unrolled-([a-z]+)")
 
 
@@ -59,6 +63,26 @@ def load_scripts(
         app.add_css_file("lab.css")
 
 
+def ship_files(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Move a script that a cell displays, such as trained weights, into a file of its own.
+
+    The cell displays ``<script type="application/json" data-file="lab-NAME.js">…</script>``. It
+    arrives here whether the cell ran now or its output comes from the cache, and whenever the page
+    is written the file is.
+    """
+    folder = Path(app.outdir) / "_static"
+
+    def ship(found: re.Match[str]) -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / found[1]).write_text(found[2], "utf-8")
+        return ""
+
+    if SHIPPED.search(context.get("body", "")):
+        context["body"] = SHIPPED.sub(ship, context["body"])
+
+
 class Alive(SphinxDirective):
     """A button that brings the drawing above it to life."""
 
@@ -83,5 +107,6 @@ class Alive(SphinxDirective):
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("builder-inited", write_scripts)
     app.connect("html-page-context", load_scripts)
+    app.connect("html-page-context", ship_files)
     app.add_directive("alive", Alive)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

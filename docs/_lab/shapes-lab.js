@@ -11,25 +11,28 @@ import {
   callText,
   construct,
   forwardShapes,
+  moduleOfStateDict,
+  parseCall,
+  repr,
+  TorchError,
+} from "./core/construct.js";
+import {
   GATES,
   inputShape,
-  moduleOfStateDict,
   NotUnderstood,
-  parseCall,
   parameterShapes,
   parseParameterName,
   product,
-  repr,
   shapeText,
   sizeSources,
-  TorchError,
   uniformBound,
 } from "./core/shapes.js";
 
 import { onAddress, readState, writeState } from "./parts/address.js";
 import { choice, code, copyButton, field, group, grouped, label, make, reachable, table } from "./parts/dom.js";
 
-/** @import { Call, Module, Value } from "./core/shapes.js" */
+/** @import { Call, Value } from "./core/construct.js" */
+/** @import { Module } from "./core/shapes.js" */
 
 const START = { call: "nn.LSTM(10, 20, num_layers=2, bidirectional=True, proj_size=5)", input: "(5, 3, 10)" };
 const DTYPES = ["float32", "float64", "float16", "bfloat16"];

@@ -163,10 +163,15 @@ def listen(page: Page, base: str, found: list[str]) -> None:
         if message.type in ("error", "warning"):
             found.append(f"console {message.type}: {message.text}")
 
+    def on_failed(request: Request) -> None:
+        # A page that is left at once may not have its icon yet.
+        if not (request.failure == "net::ERR_ABORTED" and "favicon" in request.url):
+            found.append(f"request failed: {request.url}")
+
     page.on("request", on_request)
     page.on("response", on_response)
     page.on("console", on_console)
-    page.on("requestfailed", lambda request: found.append(f"request failed: {request.url}"))
+    page.on("requestfailed", on_failed)
     page.on("pageerror", lambda error: found.append(f"error in a script: {error}"))
 
 

@@ -9,6 +9,7 @@ import { powerText } from "./heatmap.js";
  * @property {number} limit
  * @property {number | null} from the distance that is marked
  * @property {string} said in words what is seen
+ * @property {string} [axis] what a distance is
  */
 
 const [WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM] = [340, 260, 46, 12, 12, 40];
@@ -40,7 +41,7 @@ function ticks(low, high) {
 }
 
 /** @param {Decay} shown */
-export function decay({ curve, others, limit, from, said }) {
+export function decay({ curve, others, limit, from, said, axis = "steps back" }) {
   const last = curve.length - 1;
   const logarithms = [curve, ...others].flatMap((one) => [...one].filter(Boolean).map(Math.log10));
   const high = Math.ceil(Math.max(0, Math.log10(limit), ...logarithms));
@@ -80,7 +81,7 @@ export function decay({ curve, others, limit, from, said }) {
       text(powerText(power), LEFT - 6, y(10 ** power) + 4, "end"),
     ]),
     ...distances.map((distance) => text(String(distance), x(distance), HEIGHT - BOTTOM + 16, "middle")),
-    text("steps back", LEFT + width / 2, HEIGHT - 6, "middle"),
+    text(axis, LEFT + width / 2, HEIGHT - 6, "middle"),
     ...band,
     across(y(limit), "limit"),
     svg("polyline", { points: points(curve).join(" ") }),
