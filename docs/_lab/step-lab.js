@@ -22,6 +22,8 @@ import { Player } from "./parts/player.js";
 /** @import { Leaf, Line, Settings } from "./core/step.js" */
 
 const DIGITS = 4;
+const FRAME = 4; // pixels around a matrix
+const SMALLEST = 7; // pixels of a cell, so that a whole line fits into one row
 const GAP = 26; // pixels for an operator between two matrices
 const STRIP = { width: 84, side: 9 }; // pixels of a state over time, and of its cells, at most
 const MODES = /** @type {[string, string][]} */ ([
@@ -42,18 +44,17 @@ class UnrolledStep extends HTMLElement {
     this.pass = choice("Pass", ["forward", "backward"]);
     this.H_in = field("input", "H_in", whole);
     this.H_out = field("input", "H_out", whole);
-    this.N = field("input", "N, sequences", whole);
-    this.L = field("input", "L, steps", whole);
+    this.N = field("input", "N", whole);
+    this.L = field("input", "L", whole);
     this.seed = field("input", "Seed", { ...whole, size: "7" });
     this.h_0 = choice("First state", [["zeros", "torch.zeros"], ["randn", "torch.randn"]]);
     this.batch_first = choice("x is drawn as", [["0", "(L, N, H_in)"], ["1", "(N, L, H_in)"]]);
     this.bias = choice("bias", [["1", "True"], ["0", "False"]]);
     this.proj_size = field("input", "proj_size", whole);
-    this.loss = field("input", "Gradient of h_L", { ...whole, size: "7", inputmode: "text" });
+    this.loss = field("input", "Gradient of h_L: sum, or row,column", { ...whole, size: "7", inputmode: "text" });
     this.row = field("input", "row", { type: "number", min: "0", size: "4" });
     this.column = field("input", "column", { type: "number", min: "0", size: "4" });
     this.status = make("p", { role: "status", class: "u-lab-status" });
-    this.where = make("p", { class: "u-lab-step-where" });
     this.strip = make("div", { class: "u-lab-step-strip", role: "group" });
     this.list = make("ol", { class: "u-lab-step-code" });
     this.drawn = make("div", { class: "u-lab-step-drawn" });
@@ -140,18 +141,19 @@ class UnrolledStep extends HTMLElement {
     if (!this.embedded) {
       copies.push(copyButton("Copy a link to this", () => location.href, this.status));
     }
+    // In a chapter the drawing comes first, in the place of the one that was touched.
+    const line = this.embedded ? [this.drawn, this.list] : [this.list, this.drawn];
     this.work.append(
-      this.strip,
+      ...(this.embedded ? [] : [this.strip]),
       this.player.element,
-      this.where,
-      this.list,
-      this.drawn,
-      entry,
       this.status,
+      ...line,
+      entry,
       this.sums,
+      ...(this.embedded ? [this.strip] : []),
       make("p", { class: "u-lab-buttons" }, ...copies),
     );
-    this.append(form, this.work);
+    this.append(...(this.embedded ? [this.work, form] : [form, this.work]));
 
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => this.changed());
@@ -272,7 +274,6 @@ class UnrolledStep extends HTMLElement {
         mark?.removeAttribute("aria-current");
       }
     }
-    this.where.textContent = `${this.said(at)}.`;
     this.markTimeline(at);
     this.drawLine(line);
     this.showEntry();
@@ -377,12 +378,11 @@ class UnrolledStep extends HTMLElement {
     const columns = parts.map(({ tensor }) => tensor.shape[tensor.shape.length - 1]);
     const room = this.drawn.clientWidth || 600;
     const total = columns.reduce((sum, count) => sum + count, 0);
-    const signs = (parts.length - 1) * GAP;
-    const [together] = cellSize(total, room - signs);
+    const signs = (parts.length - 1) * GAP + parts.length * FRAME;
+    const together = cellSize(total, room - signs);
     const entry = this.inside;
     for (const [k, { matrix, tensor, role }] of parts.entries()) {
-      const alone = cellSize(columns[k], room - GAP);
-      const cell = together >= alone[0] ? cellSize(total, room - signs) : alone;
+      const cell = together[0] >= SMALLEST ? together : cellSize(columns[k], room - GAP);
       const repeated = role === "bias" ? line.result.shape[0] : 1;
       matrix.draw(tensor, { cell, lit: entry ? this.lit(line, role, tensor, entry) : {}, repeated });
     }
