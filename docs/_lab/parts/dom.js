@@ -61,6 +61,21 @@ export function table(caption, head, rows) {
 }
 
 /**
+ * A name that no other region of the page has: a chapter may have two of these elements.
+ * @param {Element} box
+ * @param {string} name
+ */
+function unused(box, name) {
+  const others = [...document.querySelectorAll("[role=region]")].filter((other) => other !== box);
+  const taken = new Set(others.map((other) => other.getAttribute("aria-label")));
+  let free = name;
+  for (let count = 2; taken.has(free); count++) {
+    free = `${name} ${count}`;
+  }
+  return free;
+}
+
+/**
  * Let boxes that scroll sideways be reached with the keyboard, and only those.
  * @param {HTMLElement} inside
  */
@@ -69,8 +84,7 @@ export function reachable(inside) {
     if (box.scrollWidth > box.clientWidth) {
       box.setAttribute("tabindex", "0");
       box.setAttribute("role", "region");
-      const name = box.querySelector("caption, figcaption")?.textContent;
-      box.setAttribute("aria-label", name ?? box.getAttribute("aria-label") ?? "Code");
+      box.setAttribute("aria-label", unused(box, box.querySelector("caption, figcaption")?.textContent ?? "Code"));
     } else {
       box.removeAttribute("tabindex");
       box.removeAttribute("role");
