@@ -278,17 +278,14 @@ class UnrolledMemory extends HTMLElement {
       return;
     }
     const at = this.player.position;
-    this.matrix.draw(shown, { cell: [this.width, HEIGHT], lit: { row: unit, column: at } });
-    const rows = PARTS.map((part) => {
+    this.matrix.draw(shown, { cell: [this.width, HEIGHT], lit: { row: unit, column: at }, fade: false });
+    const strips = PARTS.map((part) => {
       const data = Float32Array.from(this.characters, (_, t) => read[part].data[t * H + unit]);
-      const strip = new Matrix({ name: part, token: TOKENS[part] });
-      const room = Math.max(150, this.strips.clientWidth - 110);
-      const width = Math.max(2, Math.min(14, Math.floor(room / this.characters.length)));
-      strip.draw({ shape: [1, data.length], data }, { cell: [width, 14], lit: { column: at } });
-      strip.caption.remove();
-      const value = make("span", {}, signed(data[at]));
-      return make("div", {}, code(part), strip.element, value);
+      return { part, data, strip: new Matrix({ name: part, token: TOKENS[part] }) };
     });
+    const rows = strips.map(({ part, data, strip }) =>
+      make("div", {}, code(part), strip.element, make("span", {}, signed(data[at]))),
+    );
     const { quotation } = model;
     const inside = (read.h.data[at * H + unit] - quotation.threshold) * quotation.sign > 0;
     const verdict =
@@ -299,6 +296,14 @@ class UnrolledMemory extends HTMLElement {
       make("p", { class: "u-lab-memory-head" }, `Unit ${unit}, its gates and states. ${verdict}`),
       ...rows,
     );
+    // Once they are in the page, they have its colours.
+    const room = Math.max(150, this.strips.clientWidth - 110);
+    const width = Math.max(2, Math.min(14, Math.floor(room / this.characters.length)));
+    for (const { data, strip } of strips) {
+      const lit = { column: at };
+      strip.draw({ shape: [1, data.length], data }, { cell: [width, 14], lit, fade: false });
+      strip.caption.remove();
+    }
     this.showEdit();
     this.save();
   }

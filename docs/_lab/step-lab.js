@@ -135,7 +135,7 @@ class UnrolledStep extends HTMLElement {
       make("span", {}, "Entry of the result:"),
       label(this.row),
       label(this.column),
-      button("None", () => this.choose(null)),
+      button("Clear", () => this.choose(null)),
     );
     const copies = [copyButton("Copy all lines", () => this.program(), this.status)];
     if (!this.embedded) {

@@ -8,7 +8,7 @@ import { make, signed } from "./dom.js";
 
 /** @import { Tensor } from "../core/init.js" */
 /**
- * What is lit; the rest is faint. Without any, nothing is faint.
+ * What is lit: framed, and the rest is faint. Without any, nothing is faint.
  * @typedef {object} Lit
  * @property {number} [row]
  * @property {number} [column] with a row: that one entry
@@ -65,6 +65,7 @@ export class Matrix {
     this.repeated = 1;
     /** @type {Lit} */
     this.lit = {};
+    this.fade = true;
     this.cell = [46, 24];
     this.canvas = make("canvas", choose ? { tabindex: "0", role: "application" } : { role: "img" });
     this.caption = make("figcaption");
@@ -90,8 +91,9 @@ export class Matrix {
    * @param {[number, number]} [options.cell] its width and height in pixels
    * @param {Lit} [options.lit]
    * @param {number} [options.repeated] how often broadcasting repeats the row of a vector
+   * @param {boolean} [options.fade] whether what is not lit is faint
    */
-  draw(tensor, { cell = [46, 24], lit = {}, repeated = 1 } = {}) {
+  draw(tensor, { cell = [46, 24], lit = {}, repeated = 1, fade = true } = {}) {
     const same =
       tensor === this.shown &&
       cell[0] === this.cell[0] &&
@@ -114,7 +116,7 @@ export class Matrix {
       const range = `from ${signed(low)} to ${signed(high)}`;
       this.canvas.setAttribute("aria-label", `${this.name}, ${shape}, ${range}.${keys}`);
     }
-    Object.assign(this, { shown: tensor, cell, lit, repeated });
+    Object.assign(this, { shown: tensor, cell, lit, repeated, fade });
     this.paint();
   }
 
@@ -221,7 +223,7 @@ export class Matrix {
    */
   isLit(row, column) {
     const { row: r = row, column: c = column } = this.lit;
-    return r === row && c === column;
+    return !this.fade || (r === row && c === column);
   }
 
   /** @param {(row: number, column: number) => void} choose */
