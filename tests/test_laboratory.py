@@ -2,10 +2,7 @@
 
 import inspect
 import json
-import math
 import re
-import runpy
-import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,33 +19,34 @@ from torch import Tensor, nn
 
 import unrolled
 from tests import comparisons, strategies
+from tests.laboratory import (
+    CLOSE,
+    CORE,
+    ROOT,
+    SOURCES,
+    Engine,
+    NotUnderstoodError,
+    bundle,
+    mutated,
+    received,
+)
 from unrolled._scan import Order, each
 from unrolled.arrays import linear
 from unrolled.layers import STEPS, run_network, weights_of
 
-ROOT = Path(__file__).parent.parent
-SOURCES = ROOT / "docs" / "_lab"
-CORE = SOURCES / "core"
-JOINING = runpy.run_path(str(ROOT / "docs" / "_ext" / "joined_modules.py"))
-bundle, NotUnderstoodError = JOINING["bundle"], JOINING["NotUnderstoodError"]
-FLOORS = ["shapes", "construct", "init", "arrays", "cells", "scan", "layers", "backward"]
-CLOSE = 1e-6  # relative to the largest
+FLOORS = [
+    "shapes",
+    "construct",
+    "settings",
+    "init",
+    "arrays",
+    "cells",
+    "scan",
+    "layers",
+    "backward",
+]
 
-# What a call receives and returns is JSON, which has no arrays of float32. Each is exact as a
-# double.
 HARNESS = """
-function read(value) {
-  if (Array.isArray(value)) return value.map(read);
-  if (value === null || typeof value !== "object") return value;
-  if ("shape" in value) return { shape: value.shape, data: Float32Array.from(value.data) };
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, read(part)]));
-}
-function written(value) {
-  if (value instanceof Float32Array) return Array.from(value);
-  if (Array.isArray(value)) return value.map(written);
-  if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, written(part)]));
-}
 function built(text, then) {
   try {
     return then(LAB.construct.construct(LAB.construct.parseCall(text)));
@@ -57,7 +55,7 @@ function built(text, then) {
     return { type: error.type, message: error.message };
   }
 }
-const RUN = {
+Object.assign(RUN, {
   uniform: ({ seed, shapes }) => {
     const generator = new LAB.init.Generator(BigInt(seed));
     return shapes.map(([shape, low, high]) => generator.uniform(shape, low, high));
@@ -82,47 +80,14 @@ const RUN = {
     built(text, ({ module }) => LAB.construct.forwardShapes(module, size)),
   back: ({ text }) => LAB.construct.callText(LAB.construct.moduleOfStateDict(text)),
   cell: ({ name, args }) => LAB.cells[name](...args),
-};
-function run(name, text) {
-  return JSON.stringify(written(RUN[name](read(JSON.parse(text)))));
-}
+});
 """
-
-
-class Engine:
-    """The joined scripts in an engine; `LAB` holds their modules."""
-
-    def __init__(self, racer: MiniRacer, folder: Path = CORE) -> None:
-        self.racer = racer
-        files = [folder / f"{floor}.js" for floor in FLOORS]
-        racer.eval(bundle(*files, name="LAB") + HARNESS)
-
-    def __call__(self, name: str, /, **arguments: Any) -> Any:
-        return json.loads(self.racer.call("run", name, json.dumps(_sent(arguments))))
-
-
-def _sent(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return {"shape": list(value.shape), "data": value.detach().flatten().tolist()}
-    if isinstance(value, dict):
-        return {name: _sent(part) for name, part in value.items()}
-    return [_sent(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-def _received(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_received(part) for part in value]
-    if "shape" not in value:
-        return {name: _received(part) for name, part in value.items()}
-    # JSON has neither NaN nor infinity, and no number here should be one.
-    numbers = [math.nan if number is None else number for number in value["data"]]
-    return torch.tensor(numbers, dtype=torch.float32).reshape(value["shape"])
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     with MiniRacer() as racer:  # ends its thread
-        yield Engine(racer)
+        yield Engine(racer, FLOORS, HARNESS)
 
 
 # -- What is drawn --------------------------------------------------------------------------------
@@ -262,7 +227,7 @@ def apart(
 def initial_differences(engine: Engine, network: Network) -> Iterator[str]:
     """Compare initial parameters: every bit."""
     theirs = dict(network.module().named_parameters())
-    ours = _received(engine("parameters", module=network._asdict(), seed=str(network.seed)))
+    ours = received(engine("parameters", module=network._asdict(), seed=str(network.seed)))
     if list(ours) != list(theirs):
         yield f"names are {list(ours)}"
     for name in theirs.keys() & ours.keys():
@@ -276,7 +241,7 @@ def normal_differences(
     """Compare what `torch.randn` draws, fewer than sixteen numbers and more."""
     torch.manual_seed(seed)
     theirs = [torch.randn(size) for size in sizes]
-    ours = _received(engine("normal", seed=str(seed), shapes=[[size] for size in sizes]))
+    ours = received(engine("normal", seed=str(seed), shapes=[[size] for size in sizes]))
     for our, their in zip(ours, theirs, strict=True):
         if not torch.allclose(our, their, rtol=CLOSE, atol=4 * CLOSE):  # the largest are near 4
             yield f"{list(their.shape)}: {our} is not {their}"
@@ -306,7 +271,7 @@ def network_differences(engine: Engine, network: Network) -> Iterator[str]:
     begins: dict[str, Any] = {"output": grads["output"]} if "output" in used else {}
     if "h_n" in used:
         begins["hx"] = [grads[name] for name in used if name != "output"]
-    ours = _received(
+    ours = received(
         engine(
             "network",
             mode=network.mode,
@@ -426,7 +391,7 @@ def state_differences(engine: Engine, network: Network) -> Iterator[str]:
     begin[part][t][entry] = 1
     seeds[at // D][at % D] = begin
     parameters = dict(rnn.named_parameters())
-    ours = _received(
+    ours = received(
         engine(
             "network",
             mode=network.mode,
@@ -507,14 +472,14 @@ def test_random_numbers_are_pytorchs_bit_for_bit(
     torch.manual_seed(seed)
     theirs = [torch.empty(size).uniform_(low, low + width) for size, low, width in draws]
     asked = [[[size], low, low + width] for size, low, width in draws]
-    ours = _received(engine("uniform", seed=str(seed), shapes=asked))
+    ours = received(engine("uniform", seed=str(seed), shapes=asked))
     assert all(map(torch.equal, ours, theirs))
 
 
 def test_rand_is_pytorchs(engine: Engine) -> None:
     torch.manual_seed(0)
     theirs = torch.rand(5, 3, 10)
-    (ours,) = _received(engine("uniform", seed="0", shapes=[[[5, 3, 10], 0, 1]]))
+    (ours,) = received(engine("uniform", seed="0", shapes=[[[5, 3, 10], 0, 1]]))
     assert torch.equal(ours, theirs)
 
 
@@ -540,7 +505,7 @@ def test_cells_are_pytorchs(engine: Engine, kind: str, bias: bool) -> None:
         x, h, c = torch.randn(N, H_in), torch.randn(N, H_out), torch.randn(N, H_out)
         state: Any = [h, c] if kind == "LSTM" else h
         parameters = [*cell.parameters(), *([] if bias else [None, None]), *options.values()]
-        ours = _received(engine("cell", name=f"{kind.lower()}Cell", args=[x, state, *parameters]))
+        ours = received(engine("cell", name=f"{kind.lower()}Cell", args=[x, state, *parameters]))
         theirs = cell(x, state)
         pairs = zip(ours, theirs, strict=True) if kind == "LSTM" else [(ours, theirs)]
         for our, their in pairs:
@@ -569,7 +534,8 @@ def test_no_floor_imports_from_one_above() -> None:
 
 def test_floors_are_named_as_in_the_package() -> None:
     named = [floor.removeprefix("_") for floor in unrolled.FLOORS]
-    floors = [floor for floor in FLOORS if floor != "construct"]  # Python has constructors
+    # Python has constructors, and no page with fields.
+    floors = [floor for floor in FLOORS if floor not in ("construct", "settings")]
     places = [named.index({"backward": "bptt"}.get(floor, floor)) for floor in floors]
     assert places == sorted(places)
 
@@ -833,14 +799,9 @@ MUTATIONS = {
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     mutation = MUTATIONS[name]
-    folder = tmp_path / "core"
-    shutil.copytree(CORE, folder)
-    file = folder / f"{mutation.floor}.js"
-    text = file.read_text("utf-8")
-    assert text.count(mutation.original) == 1
-    file.write_text(text.replace(mutation.original, mutation.mutated), "utf-8")
+    folder = mutated(tmp_path, mutation.floor, mutation.original, mutation.mutated)
     with MiniRacer() as racer:
-        engine = Engine(racer, folder)
+        engine = Engine(racer, FLOORS, HARNESS, folder)
         found = (wrong for sample in SAMPLES for wrong in mutation.check(engine, sample))
         wrong = next(found, "")
     assert wrong, f"{mutation.check.__name__} does not notice"

@@ -1,8 +1,6 @@
 """What the laboratory's page on gradients computes, run in V8, against `torch.autograd`."""
 
-import json
 import math
-import shutil
 import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +14,8 @@ from py_mini_racer import JSEvalException, MiniRacer
 from torch import Tensor, nn
 
 from tests import strategies
-from tests.test_laboratory import CLOSE, CORE, Network, bundle
+from tests.laboratory import CLOSE, Engine, mutated
+from tests.test_laboratory import Network
 
 H_IN = 10
 GATES = {"RNN_TANH": "h", "RNN_RELU": "h", "GRU": "rzn", "LSTM": "ifgo"}
@@ -24,15 +23,15 @@ KEEPING = {"GRU": 1, "LSTM": 1}  # the place of the gate that keeps the state
 WEIGHTS = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
 QR = 1e-4  # PyTorch decomposes in float32, and small matrices may be nearly singular
 
-# What a call receives and returns is JSON; here every number is a double.
+# Here every number is a double.
 HARNESS = """
 const doubles = (network) => Object.fromEntries(Object.entries(network).map(([name, value]) =>
   [name, Array.isArray(value) ? Float64Array.from(value) : value]));
-const read = (setting) => ({ ...setting, seed: BigInt(setting.seed) });
+const setting_of = (setting) => ({ ...setting, seed: BigInt(setting.seed) });
 const { influence: it } = LAB;
-const RUN = {
-  draw: ({ setting }) => it.drawNetwork(read(setting)),
-  check: ({ setting }) => it.checkSetting(read(setting)),
+Object.assign(RUN, {
+  draw: ({ setting }) => it.drawNetwork(setting_of(setting)),
+  check: ({ setting }) => it.checkSetting(setting_of(setting)),
   radii: ({ network }) => it.spectralRadii(doubles(network)),
   orthogonal: ({ matrix, n }) => it.orthogonal(Float64Array.from(matrix), n),
   table: ({ network, of }) => {
@@ -42,29 +41,14 @@ const RUN = {
   below: ({ curve, share }) => it.belowFrom(Float64Array.from(curve), share),
   factor: ({ curve }) => it.stepFactor(Float64Array.from(curve)),
   median: ({ numbers }) => it.median(numbers),
-};
-const written = (value) => (value instanceof Float64Array ? Array.from(value) : value);
-function run(name, text) {
-  return JSON.stringify(RUN[name](JSON.parse(text)) ?? null, (_, value) => written(value));
-}
+});
 """
-
-
-class Engine:
-    """The joined scripts in an engine."""
-
-    def __init__(self, racer: MiniRacer, folder: Path = CORE) -> None:
-        self.racer = racer
-        racer.eval(bundle(folder / "influence.js", name="LAB") + HARNESS)
-
-    def __call__(self, name: str, /, **arguments: Any) -> Any:
-        return json.loads(self.racer.call("run", name, json.dumps(arguments)))
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     with MiniRacer() as racer:  # ends its thread
-        yield Engine(racer)
+        yield Engine(racer, ["influence"], HARNESS)
 
 
 # -- What is drawn --------------------------------------------------------------------------------
@@ -165,7 +149,7 @@ def expected_table(setting: Setting, of: str, first: int = 1) -> list[list[float
     """Compute every entry with autograd: for each step from `first` on, by distance."""
     rnn, x = setting.drawn()
     lstm, H_out = setting.mode == "LSTM", setting.H_out
-    inputs = x.requires_grad_().split(1)  # type: ignore[no-untyped-call]
+    inputs = x.requires_grad_()[:, None].unbind(0)  # (1, H_IN) each
     states = [torch.zeros(1, H_out).double().requires_grad_() for _ in range(1 + lstm)]
     for x_t in inputs:
         states += rnn(x_t, tuple(states[-2:]))[1] if lstm else [rnn(x_t, states[-1])[1]]
@@ -301,11 +285,14 @@ def test_a_median_of_what_is_missing(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        (Setting(mode="RNN"), "mode should be RNN_TANH, RNN_RELU, .* got RNN"),
-        (Setting(start="zeros"), "start should be uniform, .* got zeros"),
+        (Setting(mode="RNN"), "mode should be RNN_TANH or RNN_RELU or .* got RNN"),
+        (Setting(start="zeros"), "start should be uniform or .* got zeros"),
         (Setting(mode="GRU", start="identity"), "start=identity is for a plain RNN, got GRU"),
         (Setting(H_out=65), "H_out should be a whole number from 1 to 64, got 65"),
-        (Setting(H_out=1.5), "H_out should be a whole number from 1 to 64, got 1.5"),  # type: ignore[arg-type]
+        (
+            Setting(H_out=1.5),  # type: ignore[arg-type]  # which is refused
+            "H_out should be a whole number from 1 to 64, got 1.5",
+        ),
         (Setting(L=1), "L should be a whole number from 2 to 100, got 1"),
         (Setting(radius=0), "radius should be a number from 0.2 to 2, got 0"),
         (Setting(mode="LSTM", keep=6), "bias should be a number from -2 to 5, got 6"),
@@ -401,14 +388,9 @@ MUTATIONS = {
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     mutation = MUTATIONS[name]
-    folder = tmp_path / "core"
-    shutil.copytree(CORE, folder)
-    file = folder / "influence.js"
-    text = file.read_text("utf-8")
-    assert text.count(mutation.original) == 1
-    file.write_text(text.replace(mutation.original, mutation.mutated), "utf-8")
+    folder = mutated(tmp_path, "influence", mutation.original, mutation.mutated)
     with MiniRacer() as racer:
-        engine = Engine(racer, folder)
+        engine = Engine(racer, ["influence"], HARNESS, folder)
         found = (wrong for sample in SAMPLES for wrong in mutation.check(engine, sample))
         assert next(found, ""), f"{mutation.check.__name__} does not notice"
 

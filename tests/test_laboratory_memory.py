@@ -1,8 +1,6 @@
 """The language model of the laboratory, run in V8, against `torch.nn` with the same weights."""
 
 import base64
-import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,16 +14,10 @@ from py_mini_racer import JSEvalException, MiniRacer
 from torch import Tensor, nn
 
 from tests import strategies
-from tests.test_laboratory import CLOSE, CORE, bundle
+from tests.laboratory import CLOSE, Engine, mutated, received
 
 HARNESS = """
-function written(value) {
-  if (value instanceof Float32Array) return Array.from(value);
-  if (Array.isArray(value)) return value.map(written);
-  if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, written(part)]));
-}
-const RUN = {
+Object.assign(RUN, {
   half: ({ bits }) => bits.map(LAB.language.halfToNumber),
   read: ({ file, text }) => {
     const model = LAB.language.modelOf(file);
@@ -43,28 +35,14 @@ const RUN = {
     const { distance, after } = LAB.language.remembered(model, numbers, position, number, near);
     return { distance, after };
   },
-};
-function run(name, text) {
-  return JSON.stringify(written(RUN[name](JSON.parse(text))));
-}
+});
 """
-
-
-class Engine:
-    """The joined scripts in an engine."""
-
-    def __init__(self, racer: MiniRacer, folder: Path = CORE) -> None:
-        self.racer = racer
-        racer.eval(bundle(folder / "language.js", name="LAB") + HARNESS)
-
-    def __call__(self, name: str, /, **arguments: Any) -> Any:
-        return json.loads(self.racer.call("run", name, json.dumps(arguments)))
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     with MiniRacer() as racer:
-        yield Engine(racer)
+        yield Engine(racer, ["language"], HARNESS)
 
 
 class Drawn(NamedTuple):
@@ -135,7 +113,7 @@ def reading_differences(engine: Engine, drawn: Drawn) -> Iterator[str]:
     """Compare gates, states and probabilities."""
     ours, theirs = engine("read", file=drawn.file(), text=drawn.text), drawn.read(drawn.text)
     for name, their in theirs.items():
-        our = torch.tensor(ours[name]["data"]).reshape(ours[name]["shape"])
+        our = received(ours[name])
         if our.shape != their.shape or not (our - their).abs().max() <= 4 * CLOSE:  # all within 1
             yield f"{name} is {our}, not {their}"
 
@@ -224,7 +202,7 @@ class Mutation(NamedTuple):
 READING, EDIT = reading_differences, edit_differences
 MUTATIONS = {
     "z for 1 - z": Mutation("add(mul(sub(h, n), z), n)", "add(mul(sub(n, h), z), h)", READING),
-    "the first state kept": Mutation("h = add(mul", "const h_t = add(mul", READING),
+    "a state that is not kept": Mutation("data }, h, w", "data }, zeros(h.shape), w", READING),
     "no bias of the output": Mutation("read.h, weight, bias)", "read.h, weight)", READING),
     "no bias of the input": Mutation("weight_ih, bias_ih); // (V", "weight_ih); // (V", READING),
     "half of the bytes": Mutation("bytes[at + 2 * k] |", "0 |", READING),
@@ -250,17 +228,10 @@ SAMPLES = [
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
-    original, mutated, check = MUTATIONS[name]
-    folder = tmp_path / "core"
-    shutil.copytree(CORE, folder)
-    file = folder / "language.js"
-    text = file.read_text("utf-8")
-    assert text.count(original) == 1
-    if name == "the first state kept":
-        text = text.replace("steps.push({ r, z, n, h });", "steps.push({ r, z, n, h: h_t });")
-    file.write_text(text.replace(original, mutated), "utf-8")
+    original, mutation, check = MUTATIONS[name]
+    folder = mutated(tmp_path, "language", original, mutation)
     with MiniRacer() as racer:
-        engine = Engine(racer, folder)
+        engine = Engine(racer, ["language"], HARNESS, folder)
         assert any(True for sample in SAMPLES for _ in check(engine, sample))
 
 

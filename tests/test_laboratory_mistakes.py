@@ -1,8 +1,6 @@
 """The laboratory's mistakes, run in V8, against the same mistakes written with torch."""
 
-import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,56 +16,46 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import unrolled
 from tests import strategies
-from tests.test_laboratory import CLOSE, CORE, ROOT, _received, bundle
+from tests.laboratory import CLOSE, CORE, ROOT, Engine, mutated, received
 
 HARNESS = """
-function sent(value) {
-  if (value instanceof Float32Array) return Array.from(value);
-  if (Array.isArray(value)) return value.map(sent);
-  if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, sent(part)]));
-}
-function drift(text, id) {
-  const setting = JSON.parse(text);
-  const found = LAB.mistakes.drift({ ...setting, seed: BigInt(setting.seed) }, id);
-  return JSON.stringify(sent(found));
-}
-function input(text) {
-  const { kind, N, L, H_in, H_out, seed, bidirectional } = JSON.parse(text);
-  const generator = new LAB.init.Generator(BigInt(seed));
-  const sizes = { input_size: H_in, hidden_size: H_out, num_layers: 1, proj_size: 0, bias: true };
-  const mode = kind === "RNN" ? "RNN_TANH" : kind;
-  LAB.init.uniformParameters({ mode, ...sizes, bidirectional }, generator);
-  return JSON.stringify(sent(generator.normal([L, N, H_in])));
-}
-const table = JSON.stringify(LAB.mistakes.MISTAKES);
-const lines = (text, id) => JSON.stringify(LAB.mistakes.MISTAKES[id].lines(JSON.parse(text)));
+const seeded = (setting) => ({ ...setting, seed: BigInt(setting.seed) });
+Object.assign(RUN, {
+  drift: ({ setting, mistake }) => LAB.mistakes.drift(seeded(setting), mistake),
+  input: ({ setting, bidirectional }) => {
+    const { kind, N, L, H_in, H_out, seed } = seeded(setting);
+    const sizes = { input_size: H_in, hidden_size: H_out, num_layers: 1, proj_size: 0, bias: true };
+    const mode = kind === "RNN" ? "RNN_TANH" : kind;
+    const generator = new LAB.init.Generator(seed);
+    LAB.init.uniformParameters({ mode, ...sizes, bidirectional }, generator);
+    return generator.normal([L, N, H_in]);
+  },
+  table: () => JSON.parse(JSON.stringify(LAB.mistakes.MISTAKES)),
+  lines: ({ setting, mistake }) => LAB.mistakes.MISTAKES[mistake].lines(setting),
+});
 """
 
 
-class Engine:
-    """The joined scripts in an engine."""
+class Mistakes(Engine):
+    """The joined scripts in an engine, and the table of mistakes."""
 
     def __init__(self, racer: MiniRacer, folder: Path = CORE) -> None:
-        self.racer = racer
-        racer.eval(bundle(folder / "mistakes.js", name="LAB") + HARNESS)
-        self.table: dict[str, dict[str, Any]] = json.loads(str(racer.eval("table")))
+        super().__init__(racer, ["mistakes"], HARNESS, folder)
+        self.table: dict[str, dict[str, Any]] = self("table")
 
     def drift(self, setting: "Setting", mistake: str) -> dict[str, Any]:
-        sent = setting._asdict() | {"seed": str(setting.seed)}
-        found: dict[str, Any] = json.loads(self.racer.call("drift", json.dumps(sent), mistake))
+        found: dict[str, Any] = self("drift", setting=setting.sent(), mistake=mistake)
         return found
 
     def input(self, setting: "Setting", *, bidirectional: bool) -> Tensor:
-        sent = setting._asdict() | {"seed": str(setting.seed), "bidirectional": bidirectional}
-        x: Tensor = _received(json.loads(self.racer.call("input", json.dumps(sent))))
+        x: Tensor = received(self("input", setting=setting.sent(), bidirectional=bidirectional))
         return x
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
+def engine() -> Iterator[Mistakes]:
     with MiniRacer() as racer:  # ends its thread
-        yield Engine(racer)
+        yield Mistakes(racer)
 
 
 class Setting(NamedTuple):
@@ -77,6 +65,9 @@ class Setting(NamedTuple):
     H_in: int = 4
     H_out: int = 4
     seed: int = 0
+
+    def sent(self) -> dict[str, Any]:
+        return self._asdict() | {"seed": str(self.seed)}
 
 
 @st.composite
@@ -204,7 +195,7 @@ def wrong_of(s: Setting, rnn: nn.RNNBase, x: Tensor, mistake: str) -> tuple[Tens
 
 
 def made(
-    engine: Engine, setting: Setting, *, bidirectional: bool = False
+    engine: Mistakes, setting: Setting, *, bidirectional: bool = False
 ) -> tuple[nn.RNNBase, Tensor]:
     """Draw a module and an input, whose last bits are the laboratory's: torch's vary."""
     torch.manual_seed(setting.seed)
@@ -216,7 +207,7 @@ def made(
     return rnn, x
 
 
-def differences(engine: Engine, setting: Setting, mistake: str) -> Iterator[str]:
+def differences(engine: Mistakes, setting: Setting, mistake: str) -> Iterator[str]:
     """Compare PyTorch's numbers, those with the mistake, and how far they are apart."""
     rnn, x = made(engine, setting, bidirectional=mistake == "last_output")
     with torch.no_grad():
@@ -224,7 +215,7 @@ def differences(engine: Engine, setting: Setting, mistake: str) -> Iterator[str]
     found = engine.drift(setting, mistake)
     largest = right.abs().max()
     off = (wrong - right).abs().amax(dim=(1, 2))
-    ours = {name: _received(found[name]) for name in ("right", "wrong")}
+    ours = {name: received(found[name]) for name in ("right", "wrong")}
     ours |= {name: torch.tensor(found[name]) for name in ("off", "largest")}
     theirs = {"right": right, "wrong": wrong, "off": off, "largest": largest}
     for name, their in theirs.items():
@@ -236,7 +227,7 @@ def differences(engine: Engine, setting: Setting, mistake: str) -> Iterator[str]
             yield f"{setting}, {mistake}, {name}: apart by {apart:.2g}"
 
 
-def possible(engine: Engine, setting: Setting) -> list[str]:
+def possible(engine: Mistakes, setting: Setting) -> list[str]:
     """Name the mistakes that raise no error with this setting."""
     known = [name for name, one in engine.table.items() if setting.kind in one["kinds"]]
     return [name for name in known if name != "ih_stored" or setting.H_in == setting.H_out]
@@ -245,14 +236,14 @@ def possible(engine: Engine, setting: Setting) -> list[str]:
 @settings(max_examples=60)
 @given(drawn_settings())
 def test_each_mistake_gives_the_numbers_that_it_gives_in_torch(
-    engine: Engine, setting: Setting
+    engine: Mistakes, setting: Setting
 ) -> None:
     for mistake in possible(engine, setting):
         assert list(differences(engine, setting, mistake)) == []
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_each_mistake_is_seen_where_the_page_begins(engine: Engine, kind: str) -> None:
+def test_each_mistake_is_seen_where_the_page_begins(engine: Mistakes, kind: str) -> None:
     setting = Setting(kind, 3, 12, 5, 5)
     for mistake in possible(engine, setting):
         found = engine.drift(setting, mistake)
@@ -260,11 +251,11 @@ def test_each_mistake_is_seen_where_the_page_begins(engine: Engine, kind: str) -
 
 
 @pytest.mark.parametrize("mistake", ["view", "padding"])
-def test_one_sequence_hides_what_mixes_sequences(engine: Engine, mistake: str) -> None:
+def test_one_sequence_hides_what_mixes_sequences(engine: Mistakes, mistake: str) -> None:
     assert not any(engine.drift(Setting("GRU", N=1), mistake)["off"])
 
 
-def test_what_the_shapes_catch_is_refused_in_torchs_words(engine: Engine) -> None:
+def test_what_the_shapes_catch_is_refused_in_torchs_words(engine: Mistakes) -> None:
     setting = Setting("RNN", 3, 5, 4, 5)
     rnn, x = made(engine, setting)
     weight_ih, *_ = rnn.parameters()
@@ -278,21 +269,21 @@ def test_what_the_shapes_catch_is_refused_in_torchs_words(engine: Engine) -> Non
 @pytest.mark.parametrize(
     ("setting", "mistake", "why"),
     [
-        (Setting("GRU"), "onnx", "mistake should be, for GRU, one of one_state, .*; got onnx"),
-        (Setting("CNN"), "onnx", "module should be RNN, GRU or LSTM, got CNN"),
-        (Setting("LSTM", N=0), "onnx", "N should be a whole number from 1 to 8"),
-        (Setting("LSTM", L=1000), "onnx", "L should be a whole number from 1 to 48"),
+        (Setting("GRU"), "onnx", "mistake for GRU should be one_state or .* got onnx"),
+        (Setting("CNN"), "onnx", "module should be RNN or GRU or LSTM, got CNN"),
+        (Setting("LSTM", N=0), "onnx", "N should be a whole number from 1 to 8, got 0"),
+        (Setting("LSTM", L=1000), "onnx", "L should be a whole number from 1 to 48, got 1000"),
         (Setting("LSTM", seed=2**64), "onnx", "seed should be in the range"),
     ],
 )
 def test_what_is_not_understood_is_refused(
-    engine: Engine, setting: Setting, mistake: str, why: str
+    engine: Mistakes, setting: Setting, mistake: str, why: str
 ) -> None:
     with pytest.raises(JSEvalException, match=why):
         engine.drift(setting, mistake)
 
 
-def test_names_and_sentences_are_those_of_diagnose(engine: Engine) -> None:
+def test_names_and_sentences_are_those_of_diagnose(engine: Mistakes) -> None:
     known = {mistake.name: mistake for mistake in unrolled.MISTAKES}
     titles = (ROOT / "docs/practice/errors_silent.md").read_text("utf-8")
     for one in engine.table.values():
@@ -307,13 +298,13 @@ def test_names_and_sentences_are_those_of_diagnose(engine: Engine) -> None:
             assert f"### {heading}\n" in titles
 
 
-def test_the_sections_that_it_links_to_are_there(engine: Engine) -> None:
+def test_the_sections_that_it_links_to_are_there(engine: Mistakes) -> None:
     for one in engine.table.values():
         page, label = one["see"].split(".html#")
         assert f"\n({label})=\n" in (ROOT / f"docs/{page}.md").read_text("utf-8")
 
 
-def test_the_links_of_the_page_name_mistakes(engine: Engine) -> None:
+def test_the_links_of_the_page_name_mistakes(engine: Mistakes) -> None:
     page = (ROOT / "docs/laboratory/mistakes.md").read_text("utf-8")
     links = re.findall(r'href="#module=(\w+)&amp;mistake=(\w+)">([^<]*)</a>', page)
     assert len(links) > 10
@@ -322,11 +313,10 @@ def test_the_links_of_the_page_name_mistakes(engine: Engine) -> None:
         assert text in (engine.table[mistake]["name"], "breaks it")
 
 
-def test_the_lines_are_python(engine: Engine) -> None:
+def test_the_lines_are_python(engine: Mistakes) -> None:
     for name, one in engine.table.items():
         for kind in one["kinds"]:
-            asked = json.dumps({"kind": kind, "H_in": 4, "H_out": 4})
-            right, wrong = json.loads(engine.racer.call("lines", asked, name))
+            right, wrong = engine("lines", setting=Setting(kind).sent(), mistake=name)
             assert right != wrong
             compile(right, name, "exec")
             compile(wrong, name, "exec")
@@ -389,7 +379,7 @@ SAMPLES = [
 ]
 
 
-def all_differences(engine: Engine) -> Iterator[str]:
+def all_differences(engine: Mistakes) -> Iterator[str]:
     for setting in SAMPLES:
         for mistake in possible(engine, setting):
             yield from differences(engine, setting, mistake)
@@ -397,16 +387,10 @@ def all_differences(engine: Engine) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
-    original, mutated = MUTATIONS[name]
-    folder = tmp_path / "core"
-    shutil.copytree(CORE, folder)
-    file = folder / "mistakes.js"
-    text = file.read_text("utf-8")
-    assert text.count(original) == 1
-    file.write_text(text.replace(original, mutated), "utf-8")
+    folder = mutated(tmp_path, "mistakes", *MUTATIONS[name])
     with MiniRacer() as racer:
-        assert next(all_differences(Engine(racer, folder)), "")
+        assert next(all_differences(Mistakes(racer, folder)), "")
 
 
-def test_without_a_mutation_nothing_is(engine: Engine) -> None:
+def test_without_a_mutation_nothing_is(engine: Mistakes) -> None:
     assert list(all_differences(engine)) == []

@@ -1,7 +1,5 @@
 """The lines of *Step through time*, run in V8: their numbers, their code and their sums."""
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,8 @@ from py_mini_racer import JSEvalException, MiniRacer
 from torch import Tensor, nn
 
 from tests import comparisons
-from tests.test_laboratory import CLOSE, CORE, HARNESS, _received, apart, bundle
+from tests.laboratory import CLOSE, Engine, mutated, received
+from tests.test_laboratory import apart
 
 # What is compared with everywhere is the network of `layers` and `backward`, and torch.
 STEP_HARNESS = """
@@ -74,25 +73,13 @@ Object.assign(RUN, {
   },
 });
 """
-FLOORS = ["shapes", "init", "arrays", "cells", "scan", "layers", "backward", "step"]
-
-
-class Engine:
-    """The joined scripts in an engine."""
-
-    def __init__(self, racer: MiniRacer, folder: Path = CORE) -> None:
-        self.racer = racer
-        files = [folder / f"{floor}.js" for floor in FLOORS]
-        racer.eval(bundle(*files, name="LAB") + HARNESS + STEP_HARNESS)
-
-    def __call__(self, name: str, /, **arguments: Any) -> Any:
-        return json.loads(self.racer.call("run", name, json.dumps(arguments)))
+MODULES = ["layers", "backward", "step"]  # with those that they import
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     with MiniRacer() as racer:  # ends its thread
-        yield Engine(racer)
+        yield Engine(racer, MODULES, STEP_HARNESS)
 
 
 @st.composite
@@ -182,10 +169,10 @@ def line_differences(engine: Engine, given: dict[str, str]) -> Iterator[str]:
         for k, operand in enumerate(line["operands"]):
             key = f"{line['code']}, operand {k}"
             theirs[key] = eval(operand["text"], namespace)
-            ours[key] = _received(operand["tensor"])
+            ours[key] = received(operand["tensor"])
         exec(text, namespace)
         theirs[line["code"]] = namespace[line["name"]]
-        ours[line["code"]] = _received(line["result"])
+        ours[line["code"]] = received(line["result"])
     if next(lines, None) is not None:
         yield "a line is not in the program"
     if [line["name"] for line in seen["all"][-len(seen["lines"]) :]] != [
@@ -197,9 +184,7 @@ def line_differences(engine: Engine, given: dict[str, str]) -> Iterator[str]:
     names = [f"{'d' * back}h_{t}" for t in range(L + 1)]
     if [one["name"] for one in seen["states"]] != names:
         yield f"the states are {seen['states']}"
-    shown = {
-        name: _received(one["tensor"]) for name, one in zip(names, seen["states"], strict=True)
-    }
+    shown = {name: received(one["tensor"]) for name, one in zip(names, seen["states"], strict=True)}
     yield from apart(shown, {name: namespace[name] for name in names})
 
 
@@ -212,7 +197,7 @@ def torch_differences(engine: Engine, given: dict[str, str]) -> Iterator[str]:
     with comparisons.onednn(not rnn.proj_size):
         output, last = rnn(x, hx)
     by_name = {
-        line["name"]: _received(line["result"]) for line in engine("lines", given=given)["all"]
+        line["name"]: received(line["result"]) for line in engine("lines", given=given)["all"]
     }
     L, time = int(given["L"]), 1 if rnn.batch_first else 0
     found = {f"h_{t + 1}": state for t, state in enumerate(output.unbind(time))}
@@ -264,7 +249,7 @@ def sum_differences(engine: Engine, given: dict[str, str]) -> Iterator[str]:
     seen = engine("lines", given=given)
     namespace: dict[str, Any] = {}
     exec(seen["program"], namespace)
-    results = [_received(line["result"]) for line in seen["lines"]]
+    results = [received(line["result"]) for line in seen["lines"]]
     places = [
         (at, int(k) // result.shape[1], int(k) % result.shape[1])
         for at, result in enumerate(results)
@@ -456,15 +441,9 @@ MUTATIONS = {
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
-    original, mutated = MUTATIONS[name]
-    folder = tmp_path / "core"
-    shutil.copytree(CORE, folder)
-    file = folder / "step.js"
-    text = file.read_text("utf-8")
-    assert text.count(original) == 1
-    file.write_text(text.replace(original, mutated), "utf-8")
+    folder = mutated(tmp_path, "step", *MUTATIONS[name])
     with MiniRacer() as racer:
-        engine = Engine(racer, folder)
+        engine = Engine(racer, MODULES, STEP_HARNESS, folder)
         assert noticed(engine), "no check notices"
 
 

@@ -20,6 +20,7 @@ import {
   spectralRadii,
   stepFactor,
 } from "./core/influence.js";
+import { checkChoice, readNumber, readSeed, readWhole } from "./core/settings.js";
 import { onAddress, readState, writeState } from "./parts/address.js";
 import { decay } from "./parts/decay.js";
 import { button, choice, copyButton, field, group, label, make, reachable, table } from "./parts/dom.js";
@@ -53,18 +54,6 @@ const exponent = (value) => value.toExponential(2).replace(/e([+-])(\d)$/, "e$10
 const steps = (count) => `${count} ${count === 1 ? "step" : "steps"}`;
 
 /**
- * @param {string} name
- * @param {string} text
- */
-function numberOf(name, text) {
-  const number = Number(text);
-  if (text.trim() === "" || !Number.isFinite(number)) {
-    throw new RangeError(`${name} should be a number, got ${text || "nothing"}`);
-  }
-  return number;
-}
-
-/**
  * Read a state, or refuse it.
  * @param {Record<string, string>} texts
  * @returns {State}
@@ -76,30 +65,21 @@ function stateOf(texts) {
     }
   }
   const { mode, start, of } = texts;
-  if (!/^-?\d{1,20}$/.test(texts.seed)) {
-    throw new RangeError(`seed should be an integer, got ${texts.seed || "nothing"}`);
-  }
-  if (of !== "state" && of !== "input") {
-    throw new RangeError(`of should be state or input, got ${of}`);
-  }
-  const below = numberOf("below", texts.below);
-  if (!(below >= 1e-12 && below < 1)) {
-    throw new RangeError(`below should be from 1e-12 to less than 1, got ${texts.below}`);
-  }
-  const optional = (/** @type {string} */ name) =>
-    texts[name] === "" ? null : numberOf(name, texts[name]);
+  checkChoice("of", of, ["state", "input"]);
+  const number = (/** @type {string} */ name) => readNumber(name, texts[name], RANGES[name]);
+  const optional = (/** @type {string} */ name) => (texts[name] === "" ? null : number(name));
   /** @type {State} */
   const state = {
     mode,
     start,
-    of,
-    below,
-    seed: BigInt(texts.seed),
-    H_out: numberOf("H_out", texts.H_out),
-    L: numberOf("L", texts.L),
+    of: /** @type {Source} */ (of),
+    below: readNumber("below", texts.below, [1e-12, 0.999]),
+    seed: readSeed(texts.seed),
+    H_out: readWhole("H_out", texts.H_out, RANGES.H_out),
+    L: readWhole("L", texts.L, RANGES.L),
     radius: optional("radius"),
     keep: optional("bias"),
-    scale: numberOf("scale", texts.scale),
+    scale: number("scale"),
   };
   checkSetting(state);
   return state;
@@ -182,7 +162,7 @@ class UnrolledGradients extends HTMLElement {
       L: field("input", "L, steps", size),
       seed: field("input", "seed", { ...size, size: "8" }),
       start: choice("weight_hh starts", [
-        ["uniform", "as PyTorch's"],
+        ["uniform", "as PyTorch draws it"],
         ["orthogonal", "orthogonal"],
         ["identity", "as the identity"],
       ]),
@@ -202,6 +182,7 @@ class UnrolledGradients extends HTMLElement {
     this.entry = make("p");
     // A change of one sentence does not read out the others.
     this.status = make("div", { role: "status", "aria-atomic": "false" }, this.answer, this.range, this.entry);
+    this.named = make("p", { class: "u-lab-buttons" });
     this.curve = make("figure", { class: "u-lab-gradients-curve u-lab-decay u-grad" });
     this.map = new HeatMap((row, column) => this.choose(row, column));
     this.numbers = make("div");
@@ -225,17 +206,20 @@ class UnrolledGradients extends HTMLElement {
     const network = group("Network", mode, start, H_out, L, seed, radius, bias, scale);
     const { start: uniform, radius: drawn, bias: free, scale: one } = START;
     const asDrawn = { start: uniform, radius: drawn, bias: free, scale: one };
-    network.append(button("As PyTorch draws it", () => this.change(asDrawn)));
+    network.append(button("Undo the changes", () => this.change(asDrawn)));
     const form = make("form", {}, network, group("Measure", of, below));
     const json = document.getElementById("u-gradients-autograd")?.textContent;
     this.checked = json ? JSON.parse(json) : [];
-    const named = make("p", { class: "u-lab-buttons" });
-    named.append(
-      ...this.checked.map(({ name, state }) => button(name, () => this.replace(new URLSearchParams(state)))),
+    this.named.append(
+      ...this.checked.map(({ name, state }) => {
+        const one = button(name, () => this.replace(new URLSearchParams(state)));
+        one.dataset.state = state;
+        return one;
+      }),
     );
     // On a phone the curve is above the form that moves it.
     const areas = make("div", { class: "u-lab-gradients-areas" }, this.curve, form, this.map.element, this.numbers);
-    this.append(named, this.status, areas);
+    this.append(this.named, this.status, areas);
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", ({ target }) => {
       const found = Object.entries(this.fields).find(([, one]) => one === target);
@@ -317,6 +301,11 @@ class UnrolledGradients extends HTMLElement {
 
   /** Let the form say what is shown; a field that has the focus is left alone. */
   fill() {
+    for (const one of this.named.querySelectorAll("button")) {
+      const asked = Object.fromEntries(new URLSearchParams(one.dataset.state));
+      const shown = Object.entries({ ...START, ...asked });
+      one.setAttribute("aria-pressed", String(shown.every(([name, text]) => this.texts[name] === text)));
+    }
     for (const [name, one] of Object.entries(this.fields)) {
       if (one !== document.activeElement && (one.type !== "range" || this.texts[name] !== "")) {
         one.value = this.texts[name];
@@ -413,7 +402,7 @@ class UnrolledGradients extends HTMLElement {
     const first =
       from === null
         ? `After ${steps(last)}, ${Number((curve[last] / curve[0]).toPrecision(3))} times ${what} is left.`
-        : `From ${steps(from)} back on, less than ${below} of ${what} is left.`;
+        : `${from} or more steps back, less than ${below} of ${what} is left.`;
     return `${first} ${each}`;
   }
 
@@ -422,13 +411,13 @@ class UnrolledGradients extends HTMLElement {
     const found = this.others.map((curve) => belowFrom(curve, below));
     const fallen = found.filter((one) => one !== null);
     const [low, high, middle] = [Math.min(...fallen), Math.max(...fallen), median(found)];
-    const all = `Of the seeds 0 to ${SEEDS - 1}`;
     if (fallen.length === 0) {
-      return `${all}, none reaches ${below}.`;
+      return `With seeds 0 to ${SEEDS - 1} it never falls below ${below}.`;
     }
-    const count = fallen.length === SEEDS ? "all reach" : `${fallen.length} of ${SEEDS} reach`;
-    const range = low === high ? `after ${steps(low)}` : `after ${low} to ${steps(high)}`;
-    return `${all}, ${count} ${below} ${range}${middle === null ? "" : `; the median is ${middle}`}.`;
+    const some = fallen.length === SEEDS ? "" : `, for ${fallen.length} of them,`;
+    const range = low === high ? steps(low) : `${low} to ${steps(high)}`;
+    const typical = middle === null ? "" : `; the median is ${middle}`;
+    return `With seeds 0 to ${SEEDS - 1}${some} that takes ${range}${typical}.`;
   }
 
   /** @param {State} state */

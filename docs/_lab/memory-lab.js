@@ -7,6 +7,7 @@
 
 import { transpose } from "./core/arrays.js";
 import { encode, likeliest, modelOf, PARTS, readText, remembered } from "./core/language.js";
+import { readWhole } from "./core/settings.js";
 import { onAddress, readState, writeState } from "./parts/address.js";
 import { decay } from "./parts/decay.js";
 import { choice, code, copyButton, field, label, make, signed } from "./parts/dom.js";
@@ -69,7 +70,7 @@ class UnrolledMemory extends HTMLElement {
     });
     this.kind = choice("All units", PART_NAMES);
     this.unit = field("input", "One unit", { type: "number", min: "0" });
-    this.instead = field("input", "Another letter there", {
+    this.instead = field("input", "", {
       size: "2",
       maxlength: "1",
       autocomplete: "off",
@@ -165,7 +166,25 @@ class UnrolledMemory extends HTMLElement {
     this.kind.value = PARTS.find((part) => part === state.get("kind")) ?? "h";
     this.unit.value = state.get("unit") ?? String(quotation.unit);
     this.instead.value = state.get("instead") ?? "";
-    this.run(Number(state.get("at") ?? START.at) - 1);
+    try {
+      const last = [...this.text.value].length;
+      const at = state.get("at");
+      this.run((at === null ? Math.min(START.at, last) : readWhole("at", at, [1, last])) - 1);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /**
+   * Say in a part of the page what is wrong there.
+   * @param {unknown} error
+   * @param {HTMLElement} where
+   */
+  refuse(error, where) {
+    if (!(error instanceof RangeError)) {
+      throw error;
+    }
+    where.replaceChildren(make("p", { class: "u-lab-error" }, error.message));
   }
 
   /** @param {unknown} error */
@@ -190,9 +209,6 @@ class UnrolledMemory extends HTMLElement {
       }
       if ([...text].length > LONGEST) {
         throw new RangeError(`text should have at most ${LONGEST} letters, got ${[...text].length}.`);
-      }
-      if (!Number.isInteger(at) || at < 0) {
-        throw new RangeError(`at should be a letter, counted from 1, got ${at + 1}.`);
       }
       this.read = readText(model, encode(model, text));
       this.characters = [...text];
@@ -228,7 +244,7 @@ class UnrolledMemory extends HTMLElement {
       letter.classList.toggle("u-lab-memory-now", k === at);
     }
     const likely = likeliest(this.model, this.read, at, SHOWN);
-    this.nextHead.textContent = `After ${this.said(at)}, the next one is probably:`;
+    this.nextHead.textContent = "The most probable next letters";
     this.next.replaceChildren(
       ...likely.map(({ character, p }) => {
         const bar = make("span", { class: "u-lab-memory-bar" });
@@ -250,6 +266,7 @@ class UnrolledMemory extends HTMLElement {
     if (this.read) {
       this.shown = transpose(this.read[part]);
       this.matrix.name = part;
+      this.matrix.token = TOKENS[part];
       this.matrix.element.className = `u-lab-cells u-${TOKENS[part]}`;
       this.units.replaceChildren(this.matrix.element);
       this.showUnit();
@@ -268,15 +285,15 @@ class UnrolledMemory extends HTMLElement {
       return;
     }
     const H = model.hidden_size;
-    const unit = Number(this.unit.value);
-    const right = this.unit.value.trim() !== "" && Number.isInteger(unit) && unit >= 0 && unit < H;
-    this.unit.toggleAttribute("aria-invalid", !right);
-    if (!right) {
-      this.strips.replaceChildren(
-        make("p", { class: "u-lab-error" }, `One unit should be 0 to ${H - 1}, got ${this.unit.value}.`),
-      );
+    let unit;
+    try {
+      unit = readWhole("unit", this.unit.value, [0, H - 1]);
+    } catch (error) {
+      this.refuse(error, this.strips);
+      this.unit.setAttribute("aria-invalid", "true");
       return;
     }
+    this.unit.removeAttribute("aria-invalid");
     const at = this.player.position;
     this.matrix.draw(shown, { cell: [this.width, HEIGHT], lit: { row: unit, column: at }, fade: false });
     const strips = PARTS.map((part) => {
@@ -296,16 +313,24 @@ class UnrolledMemory extends HTMLElement {
       make("p", { class: "u-lab-memory-head" }, `Unit ${unit}, its gates and states. ${verdict}`),
       ...rows,
     );
-    // Once they are in the page, they have its colours.
-    const room = Math.max(150, this.strips.clientWidth - 110);
-    const width = Math.max(2, Math.min(14, Math.floor(room / this.characters.length)));
     for (const { data, strip } of strips) {
-      const lit = { column: at };
-      strip.draw({ shape: [1, data.length], data }, { cell: [width, 14], lit, fade: false });
-      strip.caption.remove();
+      this.drawStrip(strip, data, this.strips.clientWidth - 110);
     }
     this.showEdit();
     this.save();
+  }
+
+  /**
+   * Draw one number for each letter.
+   * @param {Matrix} strip
+   * @param {Float32Array} data
+   * @param {number} room in pixels
+   */
+  drawStrip(strip, data, room) {
+    const width = Math.max(2, Math.min(14, Math.floor(room / data.length)));
+    const lit = { column: this.player.position };
+    strip.draw({ shape: [1, data.length], data }, { cell: [width, 14], lit, fade: false });
+    strip.caption.remove();
   }
 
   /** How long the network remembers that one letter was another one. */
@@ -317,9 +342,10 @@ class UnrolledMemory extends HTMLElement {
     const at = this.player.position;
     const instead = this.instead.value;
     const was = named(this.characters[at]);
+    label(this.instead).firstElementChild?.replaceChildren(`Replace ${was} with`);
     if (instead === "" || instead === this.characters[at]) {
       this.edited.replaceChildren(
-        make("p", {}, `Choose a letter of the text above, now ${was}, and type another one here.`),
+        make("p", {}, "Choose a letter of the text above, and type a different one here."),
       );
       this.save();
       return;
@@ -327,7 +353,7 @@ class UnrolledMemory extends HTMLElement {
     try {
       const numbers = encode(model, this.text.value);
       const [number] = encode(model, instead);
-      const { distance, after } = remembered(model, numbers, at, number, NEAR);
+      const { one, other, distance, after } = remembered(model, numbers, at, number, NEAR);
       const left = distance.length - at;
       const words =
         `With ${named(instead)} in place of ${was}: ` +
@@ -348,12 +374,28 @@ class UnrolledMemory extends HTMLElement {
               ),
             ]
           : [];
-      this.edited.replaceChildren(make("p", { class: "u-lab-memory-head" }, words), ...chart);
-    } catch (error) {
-      if (!(error instanceof RangeError)) {
-        throw error;
+      const H = model.hidden_size;
+      const unit = Number(this.unit.value);
+      const strips = [
+        { name: "as typed", read: one },
+        { name: "edited", read: other },
+      ].map(({ name, read }) => {
+        const data = Float32Array.from(this.characters, (_, t) => read.h.data[t * H + unit]);
+        return { name, data, strip: new Matrix({ name: `h of unit ${unit}, ${name}`, token: "h" }) };
+      });
+      this.edited.replaceChildren(
+        make("p", { class: "u-lab-memory-head" }, words),
+        make("p", {}, `The hidden state of unit ${unit} in the two texts:`),
+        ...strips.map(({ name, strip }) =>
+          make("div", { class: "u-lab-memory-compared" }, make("span", {}, name), strip.element),
+        ),
+        ...chart,
+      );
+      for (const { data, strip } of strips) {
+        this.drawStrip(strip, data, this.edited.clientWidth - 90);
       }
-      this.edited.replaceChildren(make("p", { class: "u-lab-error" }, error.message));
+    } catch (error) {
+      this.refuse(error, this.edited);
     }
     this.save();
   }

@@ -12,37 +12,24 @@ import {
   madeText,
   MISTAKES,
   mistakesOf,
+  MODULES,
   ROUNDING,
+  SIZES,
 } from "./core/mistakes.js";
 import { unbind } from "./core/arrays.js";
+import { readSeed, readWhole } from "./core/settings.js";
 import { onAddress, readState, writeState } from "./parts/address.js";
-import { choice, code, copyButton, field, group, label, make, reachable, table } from "./parts/dom.js";
+import { choice, code, copyButton, field, group, label, make, reachable, svg, table } from "./parts/dom.js";
 import { cellSize, Matrix } from "./parts/matrix.js";
 
 /** @import { Setting } from "./core/mistakes.js" */
 
 const START = { module: "LSTM", N: "3", L: "12", H_in: "5", H_out: "5", seed: "0", mistake: "hh_stored" };
-const SIZES = /** @type {(keyof typeof LIMITS)[]} */ (["N", "L", "H_in", "H_out"]);
 const WIDE = 38; // pixels of a cell that shows its number
-const SVG = "http://www.w3.org/2000/svg";
 /** The chart, in its own units, and the powers of ten between which it draws. */
 const CHART = { width: 460, height: 210, left: 58, right: 12, top: 26, bottom: 38, low: -8, high: 1 };
 
 let count = 0; // names the groups of radio buttons of a page
-
-/**
- * @param {string} tag
- * @param {Record<string, string | number>} attributes
- * @param {(Node | string)[]} children
- */
-function draw(tag, attributes, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    element.setAttribute(name, String(value));
-  }
-  element.append(...children);
-  return element;
-}
 
 /** @type {(value: number) => string} */
 function rounded(value) {
@@ -59,7 +46,7 @@ class UnrolledMistakes extends HTMLElement {
   constructor() {
     super();
     const number = { inputmode: "numeric", spellcheck: "false", autocomplete: "off", size: "4" };
-    this.module = choice("Module", ["RNN", "GRU", "LSTM"]);
+    this.module = choice("Module", MODULES);
     this.sizes = {
       N: field("input", "N", number),
       L: field("input", "L", number),
@@ -124,7 +111,7 @@ class UnrolledMistakes extends HTMLElement {
     this.seed.value = value("seed");
     this.mistake = value("mistake");
     if (this.module.value !== kind) { // no such option: the status says so
-      this.fail(`module should be RNN, GRU or LSTM, got ${kind}`);
+      this.fail(`module should be ${MODULES.join(" or ")}, got ${kind}`);
       this.module.value = START.module;
       this.fill();
       return asked;
@@ -169,21 +156,10 @@ class UnrolledMistakes extends HTMLElement {
 
   /** @returns {Setting} */
   setting() {
-    const whole = (/** @type {HTMLInputElement} */ { value }) =>
-      /^\d+$/.test(value.trim()) ? Number(value) : NaN;
-    const seed = this.seed.value.trim();
-    if (!/^[+-]?\d+$/.test(seed)) {
-      throw new RangeError(`seed should be a whole number, got ${seed || "nothing"}`);
-    }
-    const { N, L, H_in, H_out } = this.sizes;
-    return {
-      kind: this.module.value,
-      N: whole(N),
-      L: whole(L),
-      H_in: whole(H_in),
-      H_out: whole(H_out),
-      seed: BigInt(seed.replace("+", "")),
-    };
+    const [N, L, H_in, H_out] = SIZES.map((name) =>
+      readWhole(name, this.sizes[name].value, [1, LIMITS[name]]),
+    );
+    return { kind: this.module.value, N, L, H_in, H_out, seed: readSeed(this.seed.value) };
   }
 
   /** @param {string | null} step that the address asks for */
@@ -191,10 +167,7 @@ class UnrolledMistakes extends HTMLElement {
     try {
       const setting = this.setting();
       this.shown = drift(setting, this.mistake);
-      const at = step === null ? setting.L : /^\d+$/.test(step) ? Number(step) : NaN;
-      if (!(at >= 1 && at <= setting.L)) {
-        throw new RangeError(`step should be a whole number from 1 to ${setting.L}, got ${step}`);
-      }
+      const at = step === null ? setting.L : readWhole("step", step, [1, setting.L]);
       this.step.max = String(setting.L);
       this.step.value = String(at);
       this.succeed(setting, this.shown);
@@ -238,7 +211,7 @@ class UnrolledMistakes extends HTMLElement {
     this.status.textContent =
       first < 0
         ? "The mistake changes nothing here: every number is PyTorch's, up to rounding."
-        : `${end} the result is off by ${rounded(last)}, ${percent(last / largest)} of the largest.${begins}`;
+        : `${end} the result is off by ${rounded(last)}, ${percent(last / largest)} of the largest number.${begins}`;
     const [theirs, ours] = lines(setting);
     this.lines.replaceChildren(
       make("p", {}, says),
@@ -307,12 +280,12 @@ class UnrolledMistakes extends HTMLElement {
       return base - ((base - top) * (power - low)) / (high - low);
     };
     const text = (/** @type {Record<string, string | number>} */ at, /** @type {string} */ words) =>
-      draw("text", at, words);
+      svg("text", at, words);
     const ticks = [0, -2, -4, -6, -8].flatMap((power) => {
       const at = y(10 ** power);
       const words = power === low ? "0" : `${10 ** (power + 2)} %`;
       return [
-        draw("line", { x1: left, x2: end, y1: at, y2: at, class: "u-lab-mistakes-grid" }),
+        svg("line", { x1: left, x2: end, y1: at, y2: at, class: "u-lab-mistakes-grid" }),
         text({ x: left - 8, y: at + 4, "text-anchor": "end" }, words),
       ];
     });
@@ -322,7 +295,7 @@ class UnrolledMistakes extends HTMLElement {
     );
     const points = shares.map((share, t) => `${x(t).toFixed(1)},${y(share).toFixed(1)}`);
     const said = shares.map((share, t) => `${t + 1}: ${percent(share)}`).join("; ");
-    return draw(
+    return svg(
       "svg",
       {
         viewBox: `0 0 ${width} ${height}`,
@@ -334,8 +307,8 @@ class UnrolledMistakes extends HTMLElement {
       text({ x: end, y: y(ROUNDING) - 5, "text-anchor": "end" }, "rounding below this line"),
       ...steps,
       text({ x: (left + end) / 2, y: height - 4, "text-anchor": "middle" }, along),
-      draw("polyline", { points: points.join(" "), class: "u-lab-mistakes-line" }),
-      ...shares.map((share, t) => draw("circle", { cx: x(t), cy: y(share), r: 3 })),
+      svg("polyline", { points: points.join(" "), class: "u-lab-mistakes-line" }),
+      ...shares.map((share, t) => svg("circle", { cx: x(t), cy: y(share), r: 3 })),
     );
   }
 }

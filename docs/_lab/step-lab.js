@@ -213,7 +213,7 @@ class UnrolledStep extends HTMLElement {
       const { lines, all, states } = passLines(settings);
       const start = position(lines, at);
       if (entry !== "" && !/^\d{1,3},\d{1,3}$/.test(entry)) {
-        throw new RangeError(`entry should be row,column, got ${entry}.`);
+        throw new RangeError(`entry should be row,column, got ${entry}`);
       }
       Object.assign(this, { settings, lines, all, states });
       const [row, column] = entry.split(",").map(Number);
@@ -334,20 +334,23 @@ class UnrolledStep extends HTMLElement {
     const { step } = this.lines[at];
     const back = this.settings?.pass === "backward";
     const current = back ? step - 1 : step;
+    const before = this.strip.querySelector("[aria-current]");
     this.timeline.forEach(({ box }, t) => {
       const made = this.lines.findIndex(({ name }) => name === this.states[t].name);
       const { name } = this.states[t];
       const later = made > at;
-      box.classList.toggle("u-lab-step-later", later);
-      box.setAttribute("aria-label", `${name}${later ? ", not computed yet" : ""}`);
-      if (t === current) {
+      if (later !== box.classList.contains("u-lab-step-later") || !box.hasAttribute("aria-label")) {
+        box.classList.toggle("u-lab-step-later", later);
+        box.setAttribute("aria-label", `${name}${later ? ", not computed yet" : ""}`);
+      }
+      if (t === current && box !== before) {
         box.setAttribute("aria-current", "step");
         const { offsetLeft, offsetWidth } = box;
         const hidden = offsetLeft + offsetWidth - this.strip.clientWidth;
         if (hidden > this.strip.scrollLeft || offsetLeft < this.strip.scrollLeft) {
           this.strip.scrollLeft = Math.max(0, hidden + offsetWidth); // of the strip alone
         }
-      } else {
+      } else if (t !== current) {
         box.removeAttribute("aria-current");
       }
     });
@@ -376,7 +379,7 @@ class UnrolledStep extends HTMLElement {
       );
     }
     const columns = parts.map(({ tensor }) => tensor.shape[tensor.shape.length - 1]);
-    const room = this.drawn.clientWidth || 600;
+    const room = this.room || this.drawn.clientWidth || 600; // to ask again would lay out the page
     const total = columns.reduce((sum, count) => sum + count, 0);
     const signs = (parts.length - 1) * GAP + parts.length * FRAME;
     const together = cellSize(total, room - signs);
@@ -514,7 +517,7 @@ class UnrolledStep extends HTMLElement {
       );
     } else {
       this.status.textContent = `${head}: ${line.name} has shape (${rows}, ${columns}).`;
-      const hint = `Point at an entry of ${line.name}, or type its row and column, to see its sum.`;
+      const hint = `Choose an entry of ${line.name}, or type its row and column, to see its sum.`;
       this.sums.replaceChildren(make("p", {}, hint));
     }
     this.remember();
@@ -554,7 +557,7 @@ function position(lines, at) {
   const [step, number] = (found ?? []).slice(1).map(Number);
   const place = lines.findIndex((line) => line.step === step && line.number + 1 === number);
   if (place < 0) {
-    throw new RangeError(`at should be step,line of this pass, got ${at}.`);
+    throw new RangeError(`at should be step,line of this pass, got ${at}`);
   }
   return place;
 }

@@ -66,12 +66,11 @@ async def compare(page: Page, what: str, found: list[str], share: float = 1e-3) 
     ):
         found.append(f"{what}: the curve is {ours[:4]}…, torch's is {theirs[:4]}…")
     from_ = below_from(theirs, share)
-    steps = f"{from_} step{'s' if from_ != 1 else ''}"
     left = float(f"{theirs[-1] / theirs[0]:.3g}")
     begins = (
         f"After {len(theirs) - 1} steps, {left:g} times"
         if from_ is None
-        else f"From {steps} back on, less"
+        else f"{from_} or more steps back, less"
     )
     if not result["answer"].startswith(begins):
         found.append(f"{what}: the page says {result['answer']}, torch: {begins}")
@@ -114,10 +113,10 @@ async def check_form(page: Page, found: list[str]) -> None:
     await compare(page, "the same from its address", found, 0.01)
     if page.url != address:
         found.append(f"the address {address} becomes {page.url}")
-    await page.get_by_role("button", name="As PyTorch draws it").click()
+    await page.get_by_role("button", name="Undo the changes").click()
     await page.get_by_label("Measured at").select_option("state")
     if (await compare(page, "as drawn", found, 0.01))[-1] == before[-1]:
-        found.append("As PyTorch draws it: nothing changes")
+        found.append("Undo the changes: nothing changes")
     await page.get_by_label("Module").select_option("RNN_RELU")
     await page.get_by_label("weight_hh starts").select_option("identity")
     await page.get_by_label("Size of the input").focus()
@@ -128,9 +127,9 @@ async def check_form(page: Page, found: list[str]) -> None:
     await compare(page, "the identity with relu", found, 0.01)
     for field, wrong, said in (
         ("H_out, units", "65", "H_out should be a whole number from 1 to 64, got 65"),
-        ("L, steps", "", "L should be a number, got nothing"),
-        ("seed", "x", "seed should be an integer, got x"),
-        ("Threshold", "2", "below should be from 1e-12 to less than 1, got 2"),
+        ("L, steps", "", "L should be a whole number from 2 to 100, got nothing"),
+        ("seed", "x", "seed should be a whole number, got x"),
+        ("Threshold", "2", "below should be a number from 1e-12 to 0.999, got 2"),
     ):
         await page.get_by_role("button", name="tanh RNN").click()
         await page.get_by_label(field, exact=True).fill(wrong)
@@ -189,7 +188,7 @@ async def check_touch(page: Page, found: list[str]) -> None:
     await canvas.scroll_into_view_if_needed()
     await canvas.tap(position={"x": 1 + 2.5 * cell, "y": 1 + 19.5 * cell})
     said(rows[20][18], "h_20", "h_2", (await seen(page))["entry"], found)
-    await page.get_by_role("button", name="As PyTorch draws it").tap()
+    await page.get_by_role("button", name="Undo the changes").tap()
     await compare(page, "as drawn, by touch", found)
 
 

@@ -138,7 +138,7 @@ async def check_units(page: Page, network: Network, found: list[str]) -> None:
             found.append(f"unit {chosen}: h is {seen['strips'][-1]}, not {value}")
     await unit.fill("128")
     if (
-        "One unit should be 0 to 127, got 128"
+        "unit should be a whole number from 0 to 127, got 128"
         not in await page.locator("unrolled-memory").inner_text()
     ):
         found.append("a unit that there is not is not refused")
@@ -168,7 +168,7 @@ async def check_edit(page: Page, network: Network, found: list[str]) -> None:
     await page.get_by_label("Text").fill(START)
     for at, instead in ((13, "H"), (len(START) - 3, "!")):
         await page.evaluate(f"document.querySelector('unrolled-memory').player.go({at})")
-        await page.get_by_label("Another letter there").fill(instead)
+        await page.get_by_label("Replace").fill(instead)
         seen = await page.evaluate(SHOWN)
         edited = START[:at] + instead + START[at + 1 :]
         one, other = network.read(START)["h"], network.read(edited)["h"]

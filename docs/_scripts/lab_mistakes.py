@@ -150,8 +150,8 @@ async def check(page: Page, found: list[str]) -> None:
     await page.goto("about:blank")
     await page.go_back(wait_until="networkidle")
     for hash_, why in (
-        ("mistake=none", "mistake should be, for LSTM, one of"),
-        ("module=CNN", "module should be RNN, GRU or LSTM, got CNN"),
+        ("mistake=none", "mistake for LSTM should be one_state or"),
+        ("module=CNN", "module should be RNN or GRU or LSTM, got CNN"),
         ("step=13", "step should be a whole number from 1 to 12, got 13"),
     ):
         await page.evaluate(f"location.hash = '{hash_}'")

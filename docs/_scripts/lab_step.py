@@ -96,7 +96,7 @@ async def check(page: Page, found: list[str]) -> None:
         found.append(f"Forward leads to {seen['name']}")
     await page.get_by_label("Seed").fill("")
     status = await page.locator("unrolled-step [role=status]").inner_text()
-    if "seed should be an integer" not in status:
+    if "seed should be a whole number" not in status:
         found.append(f"without a seed the page says {status}")
     await check_example(page, found)
     await check_backward(page, found)

@@ -8,6 +8,7 @@
  */
 
 import { Generator, uniformParameters } from "./init.js";
+import { checkChoice, checkNumber } from "./settings.js";
 import { GATES } from "./shapes.js";
 
 /**
@@ -60,43 +61,26 @@ export const RANGES = /** @type {Record<string, [number, number]>} */ ({
 const SQUARINGS = 26;
 
 /**
- * @param {string} name
- * @param {number} value
- * @param {boolean} [whole]
- */
-function checkRange(name, value, whole = false) {
-  const [low, high] = RANGES[name];
-  if (!(value >= low && value <= high) || (whole && !Number.isInteger(value))) {
-    const what = whole ? "a whole number" : "a number";
-    throw new RangeError(`${name} should be ${what} from ${low} to ${high}, got ${value}`);
-  }
-}
-
-/**
  * Refuse what cannot be computed.
  * @param {Setting} setting
  */
 export function checkSetting({ mode, H_out, L, start, radius, keep, scale }) {
-  if (!Object.hasOwn(GATES, mode)) {
-    throw new RangeError(`mode should be ${Object.keys(GATES).join(", ")}, got ${mode}`);
-  }
-  if (!STARTS.includes(start)) {
-    throw new RangeError(`start should be ${STARTS.join(", ")}, got ${start}`);
-  }
+  checkChoice("mode", mode, Object.keys(GATES));
+  checkChoice("start", start, STARTS);
   if (start === "identity" && !mode.startsWith("RNN")) {
     throw new RangeError(`start=identity is for a plain RNN, got ${mode}`);
   }
-  checkRange("H_out", H_out, true);
-  checkRange("L", L, true);
-  checkRange("scale", scale);
+  checkNumber("H_out", H_out, RANGES.H_out, true);
+  checkNumber("L", L, RANGES.L, true);
+  checkNumber("scale", scale, RANGES.scale);
   if (radius !== null) {
-    checkRange("radius", radius);
+    checkNumber("radius", radius, RANGES.radius);
   }
   if (keep !== null) {
     if (!Object.hasOwn(KEEPING, mode)) {
       throw new RangeError(`bias is for a gate of LSTM or GRU, got ${mode}`);
     }
-    checkRange("bias", keep);
+    checkNumber("bias", keep, RANGES.bias);
   }
 }
 

@@ -5,6 +5,7 @@
  * Each float32 takes one 32-bit draw, of which the low 24 bits count.
  */
 
+import { checkSeed } from "./settings.js";
 import { parameterShapes, product, uniformBound } from "./shapes.js";
 
 /** @import { Parametrised } from "./shapes.js" */
@@ -27,9 +28,7 @@ export class Generator {
   /** @param {number | bigint} seed an integer from -2**63 to 2**64 - 1; its low 32 bits count */
   constructor(seed) {
     const whole = BigInt(seed);
-    if (whole < -(2n ** 63n) || whole >= 2n ** 64n) {
-      throw new RangeError(`seed should be in the range [-2**63, 2**64 - 1], got ${seed}`);
-    }
+    checkSeed(whole);
     this.state = new Uint32Array(SIZE);
     this.state[0] = Number(BigInt.asUintN(32, whole));
     for (let k = 1; k < SIZE; k++) {

@@ -22,6 +22,7 @@ import {
 } from "./arrays.js";
 import { Generator, uniformParameters } from "./init.js";
 import { plainDirection, runNetwork, STEPS, weightsOf, zeroStates } from "./layers.js";
+import { checkChoice, checkNumber } from "./settings.js";
 import { GATES, shapeText } from "./shapes.js";
 
 /** @import { Tensor } from "./init.js" */
@@ -61,11 +62,12 @@ import { GATES, shapeText } from "./shapes.js";
  *   sizes do not let the mistake pass
  */
 
-const EVERY = ["RNN", "GRU", "LSTM"];
+export const MODULES = ["RNN", "GRU", "LSTM"];
 const GATED = ["GRU", "LSTM"];
 /** A difference up to this share of the largest number is rounding. */
 export const ROUNDING = 1e-6;
 export const LIMITS = { N: 8, L: 48, H_in: 12, H_out: 12 };
+export const SIZES = /** @type {(keyof typeof LIMITS)[]} */ (Object.keys(LIMITS));
 
 /** @type {(setting: { kind: string }) => number} */
 const gatesOf = ({ kind }) => GATES[kind === "RNN" ? "RNN_TANH" : kind].length;
@@ -74,15 +76,10 @@ const gatesOf = ({ kind }) => GATES[kind === "RNN" ? "RNN_TANH" : kind].length;
  * Refuse what the page does not compute.
  * @param {Setting} setting
  */
-export function checkSetting(setting) {
-  if (!EVERY.includes(setting.kind)) {
-    throw new RangeError(`module should be RNN, GRU or LSTM, got ${setting.kind}`);
-  }
-  for (const name of /** @type {(keyof typeof LIMITS)[]} */ (Object.keys(LIMITS))) {
-    const size = setting[name];
-    if (!Number.isInteger(size) || size < 1 || size > LIMITS[name]) {
-      throw new RangeError(`${name} should be a whole number from 1 to ${LIMITS[name]}`);
-    }
+function checkSetting(setting) {
+  checkChoice("module", setting.kind, MODULES);
+  for (const name of SIZES) {
+    checkNumber(name, setting[name], [1, LIMITS[name]], true);
   }
 }
 
@@ -326,16 +323,16 @@ const orderLines = (order, right) => () => [
 
 const LOADS =
   "The weights load without an error, and the numbers are wrong from the first batch on. A model " +
-  "that is trained with the mistake from the start is only another network, and shows nothing.";
+  "that is trained with the mistake from the start is a different network, in which nothing looks wrong.";
 const NEW_START =
-  "Trained with the mistake, a model is another network, which may learn as well: you see nothing. " +
+  "A model that is trained with the mistake is a different network, and may learn just as well, so nothing looks wrong. " +
   "With weights from elsewhere every number is off, even where the answers happen to stay right.";
 
 /** @type {Record<string, Mistake>} by the word in the address */
 export const MISTAKES = {
   one_state: {
     name: "one state for all time steps",
-    kinds: EVERY,
+    kinds: MODULES,
     says: "Every time step starts from the initial state, which is broadcast over time. In PyTorch it starts from the state after the step before.",
     lines: () => ["state = cell(x[t], state)", "state = cell(x[t], state_0)"],
     real: "The network trains and remembers nothing: an output depends on its own input alone. A task that needs memory stays at chance.",
@@ -344,8 +341,8 @@ export const MISTAKES = {
   },
   hh_stored: {
     name: "weight_hh not transposed",
-    kinds: EVERY,
-    says: "The state is multiplied by weight_hh as it is stored, (new, old). PyTorch multiplies by its transpose. Each block is square, so both products are legal.",
+    kinds: MODULES,
+    says: "The state is multiplied by weight_hh as it is stored, (new, old). PyTorch multiplies by its transpose. Each block is square, so neither product raises an error.",
     lines: productLines("weight_hh", "h"),
     real: NEW_START,
     see: "practice/errors_silent.html#silent-not-transposed",
@@ -353,8 +350,8 @@ export const MISTAKES = {
   },
   ih_stored: {
     name: "weight_ih not transposed",
-    kinds: EVERY,
-    says: "The input is multiplied by weight_ih as it is stored, (out, in). PyTorch multiplies by its transpose. With as many features in as out, both products are legal.",
+    kinds: MODULES,
+    says: "The input is multiplied by weight_ih as it is stored, (out, in). PyTorch multiplies by its transpose. With as many features in as out, neither product raises an error.",
     lines: productLines("weight_ih", "x_t"),
     real: NEW_START,
     see: "practice/errors_silent.html#silent-not-transposed",
@@ -411,7 +408,7 @@ export const MISTAKES = {
   },
   no_bias_ih: {
     name: "bias_ih missing",
-    kinds: EVERY,
+    kinds: MODULES,
     says: "bias_ih is not added.",
     lines: biasLines("", " + bias_hh"),
     real: NEW_START,
@@ -420,7 +417,7 @@ export const MISTAKES = {
   },
   no_bias_hh: {
     name: "bias_hh missing",
-    kinds: EVERY,
+    kinds: MODULES,
     says: "bias_hh is not added.",
     lines: biasLines(" + bias_ih", ""),
     real: NEW_START,
@@ -429,7 +426,7 @@ export const MISTAKES = {
   },
   no_biases: {
     name: "both biases missing",
-    kinds: EVERY,
+    kinds: MODULES,
     says: "Neither bias_ih nor bias_hh is added.",
     lines: biasLines("", ""),
     real: NEW_START,
@@ -438,7 +435,7 @@ export const MISTAKES = {
   },
   biases_twice: {
     name: "both biases added twice",
-    kinds: EVERY,
+    kinds: MODULES,
     says: "bias_ih and bias_hh are added twice each. An RNN or LSTM of Keras has one bias, the sum of both: a port that puts it into both adds it twice.",
     lines: () => ["bias_ih, bias_hh = bias, torch.zeros_like(bias)", "bias_ih, bias_hh = bias, bias"],
     real: "A ported model is off by as much as its biases matter. Where they are zero, as in an untrained RNN of Keras, you see nothing.",
@@ -497,7 +494,7 @@ export const MISTAKES = {
   },
   batch_time: {
     name: "batch and time confused",
-    kinds: EVERY,
+    kinds: MODULES,
     says: "The loop goes over the sequences of the batch, as if they were time steps: batch_first is forgotten, and the input has the batch in front.",
     lines: (setting) => [`${call(setting, ", batch_first=True")}(batch)`, `${call(setting)}(batch)`],
     real: "States flow from one sequence of the batch to the next, and nothing flows through time. The answer for a sequence changes with its neighbours.",
@@ -506,7 +503,7 @@ export const MISTAKES = {
   },
   view: {
     name: "input reshaped, not transposed",
-    kinds: EVERY,
+    kinds: MODULES,
     says: "Batch and time of the input are exchanged by view or reshape, which leaves the numbers in their old order and so mixes the sequences.",
     lines: () => ["x = batch.transpose(0, 1)  # (L, N, H_in)", "x = batch.reshape(L, N, H_in)"],
     real: "Each sequence is made of pieces of others. With a batch of one nothing is wrong, so a test of one sequence does not find it.",
@@ -515,7 +512,7 @@ export const MISTAKES = {
   },
   last_output: {
     name: "output[:, -1] in two directions",
-    kinds: EVERY,
+    kinds: MODULES,
     says: "The last time step of the output is taken as the summary of the sequence. The reverse direction starts there and has read one step; it ends at the first.",
     lines: () => ["summary = torch.cat([*h_n], dim=1)", "summary = output[:, -1]"],
     real: "Half of the features know the last input alone. The model trains, with less than it could know.",
@@ -526,7 +523,7 @@ export const MISTAKES = {
   },
   padding: {
     name: "output[:, -1] of a padded batch",
-    kinds: EVERY,
+    kinds: MODULES,
     says: "The state of a shorter sequence is updated through its padding. Packed, each sequence ends with its own last step.",
     lines: () => ["summary = output[torch.arange(N), lengths - 1]", "summary = output[:, -1]"],
     real: "The answer for a sequence depends on how long the others of its batch are. The longest sequence is right.",
@@ -549,10 +546,7 @@ export const mistakesOf = (kind) =>
  */
 export function drift(setting, id) {
   checkSetting(setting);
-  if (!mistakesOf(setting.kind).includes(id)) {
-    const known = mistakesOf(setting.kind).join(", ");
-    throw new RangeError(`mistake should be, for ${setting.kind}, one of ${known}; got ${id}`);
-  }
+  checkChoice(`mistake for ${setting.kind}`, id, mistakesOf(setting.kind));
   const mistake = MISTAKES[id];
   const error = mistake.caught?.(setting);
   if (error) {

@@ -21,6 +21,7 @@ import {
   zeros,
 } from "./arrays.js";
 import { Generator, uniformParameters } from "./init.js";
+import { checkChoice, readSeed, readWhole } from "./settings.js";
 import { GATES } from "./shapes.js";
 
 /** @import { Tensor } from "./init.js" */
@@ -69,6 +70,7 @@ import { GATES } from "./shapes.js";
  */
 
 const LIMITS = { H_in: 64, H_out: 64, N: 4, L: 20 };
+const SIZES = /** @type {(keyof typeof LIMITS)[]} */ (Object.keys(LIMITS));
 /** @type {Record<string, string>} */
 const DEFAULTS = {
   mode: "RNN_TANH",
@@ -105,40 +107,26 @@ export function readSettings(given) {
   const said = { ...DEFAULTS, ...given };
   for (const [name, value] of Object.entries(said)) {
     if (!Object.hasOwn(DEFAULTS, name)) {
-      throw new RangeError(`There is no setting ${name}.`);
+      throw new RangeError(`${name} is no setting of this page`);
     }
-    if (CHOICES[name] && !CHOICES[name].includes(value)) {
-      throw new RangeError(`${name} should be ${CHOICES[name].join(" or ")}, got ${value}.`);
+    if (CHOICES[name]) {
+      checkChoice(name, value, CHOICES[name]);
     }
   }
-  /** @type {(name: string, low: number, high: number) => number} */
-  const size = (name, low, high) => {
-    const value = /^\d{1,9}$/.test(said[name]) ? Number(said[name]) : NaN;
-    if (!(value >= low && value <= high)) {
-      const got = said[name] === "" ? "nothing" : said[name];
-      throw new RangeError(`${name} should be an integer from ${low} to ${high}, got ${got}.`);
-    }
-    return value;
-  };
-  const { mode, seed } = said;
-  const [H_in, H_out] = [size("H_in", 1, LIMITS.H_in), size("H_out", 1, LIMITS.H_out)];
-  const [N, L] = [size("N", 1, LIMITS.N), size("L", 1, LIMITS.L)];
+  const [H_in, H_out, N, L] = SIZES.map((name) => readWhole(name, said[name], [1, LIMITS[name]]));
+  const { mode } = said;
   if (mode !== "LSTM" && said.proj_size !== "0") {
-    throw new RangeError(`proj_size should be 0 without an LSTM, got ${said.proj_size}.`);
+    throw new RangeError(`proj_size should be 0 without an LSTM, got ${said.proj_size}`);
   }
-  const proj_size = size("proj_size", 0, H_out - 1);
-  const inside = /^-?\d{1,20}$/.test(seed) && BigInt(seed) >= -(2n ** 63n) && BigInt(seed) < 2n ** 64n;
-  if (!inside) {
-    throw new RangeError(`seed should be an integer that torch.manual_seed takes, got ${seed}.`);
-  }
+  const proj_size = readWhole("proj_size", said.proj_size, [0, H_out - 1]);
   const place = /^(\d{1,3}),(\d{1,3})$/.exec(said.loss)?.slice(1).map(Number) ?? null;
   if (said.loss !== "sum" && !(place && place[0] < N && place[1] < (proj_size || H_out))) {
     const shape = `[${N}, ${proj_size || H_out}]`;
-    throw new RangeError(`loss should be sum, or row,column inside ${shape}, got ${said.loss}.`);
+    throw new RangeError(`loss should be sum, or row,column inside ${shape}, got ${said.loss}`);
   }
   const flags = { batch_first: said.batch_first === "1", randn: said.h_0 === "randn" };
   const whole = { ...flags, bias: said.bias === "1", proj_size, loss: place };
-  return { mode, pass: said.pass, H_in, H_out, N, L, seed: BigInt(seed), ...whole };
+  return { mode, pass: said.pass, H_in, H_out, N, L, seed: readSeed(said.seed), ...whole };
 }
 
 /**

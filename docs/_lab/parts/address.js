@@ -13,13 +13,17 @@ export function readState(element) {
   return new URLSearchParams(element.getAttribute("state") ?? location.hash.slice(1));
 }
 
+let due = 0;
+
 /**
+ * Write the address once the page has been painted, since that takes as long as a drawing.
  * @param {HTMLElement} element
  * @param {Record<string, string>} state
  */
 export function writeState(element, state) {
   if (!element.hasAttribute("state")) {
-    history.replaceState(null, "", `#${new URLSearchParams(state)}`);
+    clearTimeout(due);
+    due = setTimeout(() => history.replaceState(null, "", `#${new URLSearchParams(state)}`));
   }
 }
 

@@ -1,5 +1,6 @@
 /** A curve over distances, on a logarithmic scale, with limits and the range of other curves. */
 
+import { svg } from "./dom.js";
 import { powerText } from "./heatmap.js";
 
 /**
@@ -14,20 +15,6 @@ import { powerText } from "./heatmap.js";
 
 const [WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM] = [340, 260, 46, 12, 12, 40];
 const LOWEST = -40; // powers of ten
-
-/**
- * @param {string} tag
- * @param {Record<string, string | number>} attributes
- * @param {(Node | string)[]} children
- */
-function svg(tag, attributes, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    element.setAttribute(name, String(value));
-  }
-  element.append(...children);
-  return element;
-}
 
 /**
  * Whole numbers from low to high, few enough to be read.

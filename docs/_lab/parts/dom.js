@@ -17,6 +17,21 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/**
+ * Make a piece of a drawing.
+ * @param {string} tag
+ * @param {Record<string, string | number>} attributes
+ * @param {(Node | string)[]} children
+ */
+export function svg(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    element.setAttribute(name, String(value));
+  }
+  element.append(...children);
+  return element;
+}
+
 /** @type {(text: string) => HTMLElement} */
 export const code = (text) => make("code", {}, text);
 /** @type {(number: number) => string} */

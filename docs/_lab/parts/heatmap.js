@@ -3,6 +3,7 @@
  * of powers of ten. A line runs between the numbers above a limit and those below.
  */
 
+import { onArrows, penOf, styleOf } from "./canvas.js";
 import { make } from "./dom.js";
 
 /**
@@ -38,9 +39,6 @@ export class HeatMap {
     this.legend = make("p");
     this.caption = make("figcaption");
     this.element = make("figure", { class: "u-lab-gradients-map" }, this.canvas, this.legend, this.caption);
-    new MutationObserver(() => this.paint()).observe(document.documentElement, {
-      attributeFilter: ["data-theme"],
-    });
     const point = (/** @type {PointerEvent} */ event) => {
       const { cell } = this;
       const [row, column] = [event.offsetY, event.offsetX].map((at) => Math.floor((at - 1) / cell));
@@ -50,33 +48,15 @@ export class HeatMap {
     };
     this.canvas.addEventListener("pointerdown", point);
     this.canvas.addEventListener("pointermove", (event) => event.buttons && point(event));
-    this.canvas.addEventListener("keydown", (event) => this.key(event, choose));
+    const where = () => {
+      const lengths = this.shown?.rows.map((row) => row?.length ?? 0) ?? [];
+      return { at: this.chosen ?? /** @type {const} */ ([lengths.length - 1, 0]), lengths };
+    };
+    onArrows(this.canvas, where, choose);
   }
 
   get cell() {
     return Math.max(3, Math.min(24, Math.floor(ROOM / (this.shown?.columns ?? ROOM))));
-  }
-
-  /**
-   * @param {KeyboardEvent} event
-   * @param {(row: number, column: number) => void} choose
-   */
-  key(event, choose) {
-    const rows = this.shown?.rows ?? [];
-    const [row, column] = this.chosen ?? [rows.length - 1, 0];
-    const move = /** @type {Record<string, [number, number]>} */ ({
-      ArrowUp: [row - 1, column],
-      ArrowDown: [row + 1, column],
-      ArrowLeft: [row, column - 1],
-      ArrowRight: [row, column + 1],
-      Home: [row, 0],
-      End: [row, rows[row]?.length ?? 0],
-    })[event.key];
-    if (move) {
-      event.preventDefault();
-      const to = Math.max(0, Math.min(rows.length - 1, move[0]));
-      choose(to, Math.max(0, Math.min((rows[to]?.length ?? 1) - 1, move[1])));
-    }
   }
 
   /** @param {Shown} shown */
@@ -95,23 +75,15 @@ export class HeatMap {
   }
 
   paint() {
-    const pen = this.canvas.getContext("2d");
-    if (!this.shown || !pen) {
+    if (!this.shown) {
       return;
     }
     const { rows, columns, limits, powers } = this.shown;
     const cell = this.cell;
-    const [across, down] = [columns * cell + 2, rows.length * cell + 2];
-    const scale = devicePixelRatio;
-    this.canvas.width = Math.ceil(across * scale);
-    this.canvas.height = Math.ceil(down * scale);
-    this.canvas.style.width = `${across}px`;
-    this.canvas.style.height = `${down}px`;
-    pen.scale(scale, scale);
-    pen.translate(1, 1);
-    const page = getComputedStyle(document.documentElement);
-    pen.fillStyle = page.getPropertyValue("--u-grad");
-    pen.strokeStyle = page.getPropertyValue("--pst-color-text-base");
+    const [across, down] = [columns * cell, rows.length * cell];
+    const pen = penOf(this.canvas, across, down, () => this.paint());
+    pen.fillStyle = styleOf("--u-grad");
+    pen.strokeStyle = styleOf("--pst-color-text-base");
     const gap = cell > 5 ? 1 : 0;
     const line = new Path2D();
     rows.forEach((row, t) => {
@@ -133,7 +105,7 @@ export class HeatMap {
     pen.lineWidth = 1.5;
     pen.stroke(line);
     pen.lineWidth = 0.5;
-    pen.strokeRect(0, 0, across - 2, down - 2);
+    pen.strokeRect(0, 0, across, down);
     if (this.chosen) {
       const [row, column] = this.chosen;
       pen.lineWidth = 2;

@@ -4,6 +4,7 @@
  * magnitude, measured against the largest. A cell that is wide enough shows its number.
  */
 
+import { onArrows, penOf, styleOf } from "./canvas.js";
 import { make, signed } from "./dom.js";
 
 /** @import { Tensor } from "../core/init.js" */
@@ -25,21 +26,6 @@ const LEVELS = 8; // strengths of ink
 const WITH_NUMBER = 38; // pixels from which a cell shows its number
 const HOLLOW = 4; // a smaller cell has no room for a hole: a negative number is a dot in it
 const FAINT = 0.18;
-/** @type {Set<Matrix>} */
-const drawn = new Set();
-
-/** The colours of the page follow its theme, and cells follow the page. */
-function watchTheme() {
-  new MutationObserver(() => {
-    for (const matrix of drawn) {
-      if (matrix.canvas.isConnected) {
-        matrix.paint();
-      } else {
-        drawn.delete(matrix);
-      }
-    }
-  }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-}
 
 /**
  * The width and height of cells, so that `columns` of them fit into `room` pixels.
@@ -60,6 +46,7 @@ export class Matrix {
   /** @param {Options} options */
   constructor({ name, token, choose }) {
     this.name = name;
+    this.token = token;
     /** @type {Tensor | null} */
     this.shown = null;
     this.repeated = 1;
@@ -74,10 +61,6 @@ export class Matrix {
       this.canvas.setAttribute("aria-roledescription", "matrix");
       this.listen(choose);
     }
-    if (drawn.size === 0) {
-      watchTheme();
-    }
-    drawn.add(this);
   }
 
   get size() {
@@ -122,23 +105,14 @@ export class Matrix {
 
   paint() {
     const tensor = this.shown;
-    const pen = this.canvas.getContext("2d");
-    if (!tensor || !pen) {
+    if (!tensor) {
       return;
     }
     const [rows, columns] = this.size;
     const [width, height] = this.cell;
-    const [across, down] = [columns * width + 2, rows * this.repeated * height + 2];
-    const scale = devicePixelRatio;
-    this.canvas.width = Math.ceil(across * scale);
-    this.canvas.height = Math.ceil(down * scale);
-    this.canvas.style.width = `${across}px`;
-    this.canvas.style.height = `${down}px`;
-    pen.scale(scale, scale);
-    pen.translate(1, 1);
-    const ink = getComputedStyle(this.canvas).color;
-    const paper = getComputedStyle(document.documentElement);
-    pen.strokeStyle = pen.fillStyle = ink;
+    const [across, down] = [columns * width, rows * this.repeated * height];
+    const pen = penOf(this.canvas, across, down, () => this.paint());
+    pen.strokeStyle = pen.fillStyle = styleOf(`--u-${this.token}`);
     let top = 0;
     for (const value of tensor.data) {
       top = Math.max(top, Math.abs(value));
@@ -169,10 +143,10 @@ export class Matrix {
         pen.fill(path);
       }
     }
-    this.frame(pen, across - 2, rows * height, down - 2);
+    this.frame(pen, across, rows * height, down);
     if (withNumbers) {
-      pen.fillStyle = paper.getPropertyValue("--pst-color-text-base");
-      pen.font = `12px ${paper.getPropertyValue("--pst-font-family-base")}`;
+      pen.fillStyle = styleOf("--pst-color-text-base");
+      pen.font = `12px ${styleOf("--pst-font-family-base")}`;
       pen.textAlign = "center";
       pen.textBaseline = "middle";
       for (let row = 0; row < rows * this.repeated; row++) {
@@ -230,26 +204,12 @@ export class Matrix {
   listen(choose) {
     this.canvas.addEventListener("pointermove", (event) => this.point(event, choose));
     this.canvas.addEventListener("pointerdown", (event) => this.point(event, choose));
-    this.canvas.addEventListener("keydown", (event) => {
+    const where = () => {
       const [rows, columns] = this.size;
       const { row = 0, column = 0 } = this.lit;
-      /** @type {Record<string, [number, number]>} */
-      const moves = {
-        ArrowUp: [row - 1, column],
-        ArrowDown: [row + 1, column],
-        ArrowLeft: [row, column - 1],
-        ArrowRight: [row, column + 1],
-        Home: [row, 0],
-        End: [row, columns - 1],
-      };
-      const to = moves[event.key];
-      if (to) {
-        event.preventDefault();
-        const inside = (/** @type {number} */ k, /** @type {number} */ n) =>
-          Math.max(0, Math.min(n - 1, k));
-        choose(inside(to[0], rows), inside(to[1], columns));
-      }
-    });
+      return { at: /** @type {const} */ ([row, column]), lengths: Array(rows).fill(columns) };
+    };
+    onArrows(this.canvas, where, choose);
   }
 
   /**
