@@ -161,6 +161,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def networks(session: nox.Session) -> None:
+    """Train the networks of the page What to choose, and record what they learn; in minutes."""
+    install(session, "docs")
+    session.run("python", "docs/_scripts/compare_networks.py")
+
+
+@nox.session(default=False)
 def porting(session: nox.Session) -> None:
     """Send weights to Keras, ONNX Runtime, Flax and Equinox and back, and compare the numbers."""
     install(session, "porting")

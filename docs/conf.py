@@ -46,6 +46,7 @@ extensions = [
     "sphinx_design",
     "sphinx_exercise",
     "build_report",
+    "fair_shares",
     "incremental",
     "katex_build",
     "kernel_ports",
@@ -55,6 +56,7 @@ extensions = [
     "shared_cache",
     "site_search",
     "teaching",
+    "warm_kernels",
 ]
 moved = json.loads((DOCS / "_data" / "moved.json").read_text("utf-8"))
 exclude_patterns = ["_build", "_data", "_ext", "_inventories", "_scripts"]

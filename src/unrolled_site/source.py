@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ class Quotation:
 
 
 def quote(
-    function: Callable[..., Any],
+    function: Callable[..., Any] | ModuleType,
     first: str | None = None,
     last: str | None = None,
     language: str = "python",
@@ -96,8 +97,8 @@ def quote(
 
     Parameters
     ----------
-    function : callable
-        A Python function, method or class of the installed torch, of `unrolled` or of
+    function : callable or module
+        A Python function, method, class or module of the installed torch, of `unrolled` or of
         `unrolled_site`.
     first : str, optional
         The beginning of the first line to quote, without indentation. If left out, the first line
@@ -139,8 +140,8 @@ def quote(
     end = len(lines) - 1 if last is None else _find("last", last, lines, begin)
     return Quotation(
         path=file.relative_to(package.parent).as_posix(),
-        first_line=start + begin,
-        last_line=start + end,
+        first_line=max(start, 1) + begin,  # of a module, lines are said to begin at 0
+        last_line=max(start, 1) + end,
         text=inspect.cleandoc("\n" + "".join(lines[begin : end + 1])),
         language=language,
     )
