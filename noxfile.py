@@ -40,7 +40,9 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
 def install(session: nox.Session, *groups: str, package: bool = True) -> None:
     """Install dependency groups and, with `package`, the package, at the tested versions."""
-    constraints = ("-c", "constraints.txt")
+    # Python compiles what is imported when it is imported; to compile all takes three times as long
+    # as to install it.
+    constraints = ("--no-compile", "-c", "constraints.txt")
     if package:
         try:
             session.install(*constraints, "torch")
@@ -161,10 +163,10 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def networks(session: nox.Session) -> None:
-    """Train the networks of the page What to choose, and record what they learn; in minutes."""
+def studies(session: nox.Session) -> None:
+    """Train the networks that two pages compare, and record what they learn; -- NAME for one."""
     install(session, "docs")
-    session.run("python", "docs/_scripts/compare_networks.py")
+    session.run("python", "docs/_scripts/record_studies.py", *session.posargs)
 
 
 @nox.session(default=False)

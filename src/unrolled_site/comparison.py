@@ -1,7 +1,7 @@
 """Seven networks of one size, trained on three tasks: what the page *What to choose* compares.
 
 A network gets the learning rate of four that does best with a seed which is then not used again.
-The whole comparison takes minutes; ``nox -s networks`` makes it and records it for the page.
+The whole comparison takes minutes; ``nox -s studies`` makes it and records it for the page.
 """
 
 from collections.abc import Callable, Sequence

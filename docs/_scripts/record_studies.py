@@ -1,11 +1,15 @@
-"""Train all networks of *What to choose* on all its tasks, and record what they have learned.
+"""Train the networks that two pages compare, and record what they have learned.
 
-``python docs/_scripts/compare_networks.py`` takes some minutes and writes ``_data/networks.json``.
-The page asserts its sentences on what is recorded, and trains three of the networks again.
+    python docs/_scripts/record_studies.py           # both studies, in some minutes
+    python docs/_scripts/record_studies.py long_gap  # one
+
+A study is written to ``_data/NAME.json``. The pages assert their sentences on what is recorded,
+and train some of the networks again.
 """
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +19,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
-from unrolled_site import comparison
+from unrolled_site import comparison, long_gap
 from unrolled_site.tasks import recall
 
-FILE = Path(__file__).parent.parent / "_data" / "networks.json"
+DATA = Path(__file__).parent.parent / "_data"
 BITS = (8, 16, 24, 32, 40, 48, 60)
 LENGTH = comparison.TASKS["recall"][1]
 
@@ -49,15 +53,32 @@ def recorded(task: str, name: str) -> dict[str, object]:
     return {"rate": rate, **each}
 
 
-def main() -> None:
+def networks() -> dict[str, Any]:
     results = {
         task: {name: recorded(task, name) for name in comparison.NETWORKS}
         for task in comparison.TASKS
     }
-    version = torch.__version__.partition("+")[0]
-    found = {"torch": version, "bits": BITS, "results": results}
-    FILE.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    print(f"Recorded in {FILE}; the page asserts what it says of them when it is built.")
+    return {"bits": BITS, "results": results}
+
+
+def runs() -> dict[str, Any]:
+    results: dict[str, list[dict[str, Any]]] = {}
+    for name, (make, seeds, options) in long_gap.TRIALS.items():
+        results[name] = []
+        for seed in range(seeds):
+            run = long_gap.learn(make, seed, **options)
+            print(f"{name:31} seed {seed}: {run.at_gap:.2f} after {len(run.right)}", flush=True)
+            results[name].append(run._asdict())
+    return {"results": results}
+
+
+STUDIES = {"networks": networks, "long_gap": runs}
+
+
+def main() -> None:
+    for name in sys.argv[1:] or STUDIES:
+        study = {"torch": torch.__version__.partition("+")[0], **STUDIES[name]()}
+        (DATA / f"{name}.json").write_text(json.dumps(study) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
