@@ -1213,15 +1213,19 @@ def diagnose_differences(package: Any) -> Iterator[str]:
         found = package.diagnose(partial(by_hand, old_first=old_first, before=before), gru).names
         if found != names:
             yield f"old_first={old_first}, before={before}: {found}"
+    # Of an RNN there is less to search for than of a GRU.
+    rnn, bare = torch.nn.RNN(10, 20), torch.nn.RNN(10, 20)
+    bare.load_state_dict(rnn.state_dict() | {"bias_hh_l0": torch.zeros(20)})
     searched: list[Tensor] = []
 
-    def at_first(x: Tensor, hx: Tensor) -> tuple[Tensor, Tensor]:
-        """Make another mistake on what the search does not see."""
+    def at_first(x: Tensor, hx: Tensor) -> Any:
+        """Make a mistake on what the search sees alone."""
         if not searched and hx.any():
             searched.append(x[-1].float())
-        return by_hand(x, hx, not searched or torch.equal(x[-1].float(), searched[0]), False)
+        seen = not searched or torch.equal(x[-1].float(), searched[0])
+        return (bare if seen else rnn)(x, hx)
 
-    found = package.diagnose(at_first, gru).names
+    found = package.diagnose(at_first, rnn).names
     if found:
         yield f"a mistake on some input alone: {found}"
     if package.diagnose(lstm, lstm).verdict != "equal":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 import unrolled
 from tests.comparisons import KINDS, Configuration, Operators, onednn, tensors
 from tests.observables import differences, observations
-from tests.strategies import FEWER, configurations
+from tests.strategies import FEWER, configurations, fraction
 from tests.test_modules import flat
 from unrolled import fast
 
@@ -53,10 +53,10 @@ def pair(kind: str, quick: bool = False, **keywords: Any) -> tuple[Any, Any]:
 
 @every_kind
 @both
-@settings(max_examples=FEWER.max_examples // 2)
+@fraction(1 / 8)
 @given(data=st.data())
 def test_all_that_can_be_observed(kind: str, quick: bool, data: st.DataObject) -> None:
-    """Draw 50 configurations of each kind, exact and fast, with or without gradients.
+    """Draw 20 configurations of each kind, exact and fast, with or without gradients.
 
     An LSTM of torch allows less, see below. A fast module keeps its weights for the backward pass,
     also `weight_hh` after a single time step, where PyTorch needs none.
@@ -199,7 +199,7 @@ def results(module: Any, configuration: Configuration, plants: Any, grad: bool) 
 @FEWER
 @given(data=st.data())
 def test_where_infinity_and_nan_stand(kind: str, data: st.DataObject) -> None:
-    """Draw 100 configurations of each kind with up to three special numbers.
+    """Draw 40 configurations of each kind with up to three special numbers.
 
     They stand in inputs, states and parameters. The exact modules have the bits of `torch.nn`; the
     fast ones have infinity and NaN at the same places, in results and in gradients.

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.strategies import FEWER
 from unrolled.shapes import parameter_count, parameter_shapes
 from unrolled_site import figures
 from unrolled_site.figures import PALETTE, Figure
@@ -160,7 +161,7 @@ def pieces(markup: str) -> int:
 @given(
     st.integers(1, 80), st.integers(1, 80), st.floats(0.5, 45), st.sampled_from((None, "h", "whh"))
 )
-@settings(max_examples=60)
+@FEWER
 def test_a_block_has_one_cell_for_each_number(
     rows: int, columns: int, cell: float, token: str | None
 ) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from tests import test_figures as general
+from tests.strategies import FEWER
 from unrolled.shapes import parameter_shapes
 from unrolled_site import figures
 from unrolled_site.figures import PALETTE, Figure
@@ -253,7 +254,7 @@ def order_of(figure: Figure) -> list[str]:
 
 
 @given(st.lists(st.integers(1, 8), min_size=1, max_size=8))
-@settings(max_examples=60)
+@FEWER
 def test_packing_is_that_of_pytorch(lengths: list[int]) -> None:
     padded = torch.zeros(len(lengths), max(lengths), dtype=torch.int64)
     for index, length in enumerate(lengths):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from py_mini_racer import JSEvalException, MiniRacer
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from tests.laboratory import (
     mutated,
     received,
 )
+from tests.strategies import FEWER, fraction
 from unrolled._scan import Order, each
 from unrolled.arrays import linear
 from unrolled.layers import STEPS, run_network, weights_of
@@ -417,19 +418,19 @@ def state_differences(engine: Engine, network: Network) -> Iterator[str]:
 # -- Properties -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=25)
+@fraction(1 / 8)
 @given(st.integers(0, 2**32))
 def test_shapes_and_errors_of_calls_are_pytorchs(engine: Engine, seed: int) -> None:
     assert list(drawn_differences(engine, Network("", 0, 0, seed=seed))) == []
 
 
-@settings(max_examples=100)
+@FEWER
 @given(networks())
 def test_the_shapes_of_results_are_pytorchs(engine: Engine, network: Network) -> None:
     assert list(forward_differences(engine, network)) == []
 
 
-@settings(max_examples=100)
+@FEWER
 @given(networks())
 def test_a_state_dict_leads_back_to_its_call(engine: Engine, network: Network) -> None:
     parameters = network.module().state_dict()
@@ -442,25 +443,23 @@ def test_a_state_dict_leads_back_to_its_call(engine: Engine, network: Network) -
         assert all(again[name].shape == p.shape for name, p in parameters.items())
 
 
-@settings(max_examples=500)
 @given(networks())
 def test_initial_parameters_are_pytorchs_bit_for_bit(engine: Engine, network: Network) -> None:
     assert list(initial_differences(engine, network)) == []
 
 
-@settings(max_examples=500)
 @given(networks())
 def test_states_outputs_and_gradients_are_pytorchs(engine: Engine, network: Network) -> None:
     assert list(network_differences(engine, network)) == []
 
 
-@settings(max_examples=200)
+@fraction(1 / 2)
 @given(networks(largest=12))
 def test_the_gradients_of_all_states_are_autograds(engine: Engine, network: Network) -> None:
     assert list(state_differences(engine, network)) == []
 
 
-@settings(max_examples=100)
+@FEWER
 @given(
     strategies.seeds,
     st.lists(st.tuples(st.integers(0, 700), st.floats(-9, 9), st.floats(0, 9)), max_size=3),
@@ -483,7 +482,7 @@ def test_rand_is_pytorchs(engine: Engine) -> None:
     assert torch.equal(ours, theirs)
 
 
-@settings(max_examples=100)
+@FEWER
 @given(strategies.seeds, st.lists(st.integers(0, 70), max_size=6))
 def test_normal_numbers_are_pytorchs(engine: Engine, seed: int, sizes: list[int]) -> None:
     assert list(normal_differences(engine, seed, sizes)) == []
@@ -796,6 +795,7 @@ MUTATIONS = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     mutation = MUTATIONS[name]

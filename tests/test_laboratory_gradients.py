@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from py_mini_racer import JSEvalException, MiniRacer
 from torch import Tensor, nn
 
 from tests import strategies
 from tests.laboratory import CLOSE, Engine, mutated
+from tests.strategies import fraction
 from tests.test_laboratory import Network
 
 H_IN = 10
@@ -213,25 +214,25 @@ def summary_differences(engine: Engine, setting: Setting) -> Iterator[str]:
 # -- Properties -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@fraction(1 / 8)
 @given(drawn_settings())
 def test_the_network_is_pytorchs(engine: Engine, setting: Setting) -> None:
     assert list(network_differences(engine, setting)) == []
 
 
-@settings(max_examples=30)
+@fraction(1 / 8)
 @given(drawn_settings())
 def test_every_entry_of_the_map_is_autograds(engine: Engine, setting: Setting) -> None:
     assert list(table_differences(engine, setting)) == []
 
 
-@settings(max_examples=40)
+@fraction(1 / 8)
 @given(drawn_settings())
 def test_the_spectral_radius_is_the_largest_eigenvalue(engine: Engine, setting: Setting) -> None:
     assert list(radius_differences(engine, setting)) == []
 
 
-@settings(max_examples=40)
+@fraction(1 / 8)
 @given(drawn_settings())
 def test_what_is_said_about_a_curve(engine: Engine, setting: Setting) -> None:
     assert list(summary_differences(engine, setting)) == []
@@ -305,7 +306,7 @@ def test_a_setting_that_cannot_be_is_refused(engine: Engine, wrong: Setting, why
         engine("check", setting=wrong.sent())
 
 
-@settings(max_examples=40)
+@fraction(1 / 8)
 @given(drawn_settings())
 def test_a_setting_that_can_be_is_not(engine: Engine, setting: Setting) -> None:
     assert engine("check", setting=setting.sent()) is None
@@ -385,6 +386,7 @@ MUTATIONS = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     mutation = MUTATIONS[name]

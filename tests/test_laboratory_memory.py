@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from py_mini_racer import JSEvalException, MiniRacer
 from torch import Tensor, nn
 
 from tests import strategies
 from tests.laboratory import CLOSE, Engine, mutated, received
+from tests.strategies import FEWER
 
 HARNESS = """
 Object.assign(RUN, {
@@ -154,13 +155,13 @@ def test_every_finite_half_is_read_exactly(engine: Engine) -> None:
         engine("half", bits=[0x7C00])
 
 
-@settings(max_examples=100)
+@FEWER
 @given(networks())
 def test_gates_states_and_probabilities_are_pytorchs(engine: Engine, drawn: Drawn) -> None:
     assert list(reading_differences(engine, drawn)) == []
 
 
-@settings(max_examples=100)
+@FEWER
 @given(networks())
 def test_what_is_remembered_is_what_pytorch_says(engine: Engine, drawn: Drawn) -> None:
     assert list(edit_differences(engine, drawn)) == []
@@ -226,6 +227,7 @@ SAMPLES = [
 ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     original, mutation, check = MUTATIONS[name]

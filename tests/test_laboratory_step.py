@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from py_mini_racer import JSEvalException, MiniRacer
 from torch import Tensor, nn
 
 from tests import comparisons
 from tests.laboratory import CLOSE, Engine, mutated, received
+from tests.strategies import fraction
 from tests.test_laboratory import apart
 
 # What is compared with everywhere is the network of `layers` and `backward`, and torch.
@@ -305,7 +306,7 @@ def exact_differences(engine: Engine, given: dict[str, str]) -> Iterator[str]:
 CHECKS = [line_differences, torch_differences, sum_differences, exact_differences]
 
 
-@settings(max_examples=30)
+@fraction(1 / 8)
 @given(states())
 @example(
     state(mode="RNN_TANH", H_in="10", H_out="20", N="3", L="5", seed="0", batch_first="1")
@@ -439,6 +440,7 @@ MUTATIONS = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     folder = mutated(tmp_path, "step", *MUTATIONS[name])

@@ -20,6 +20,7 @@ import onnxruntime
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import settings
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils import parametrizations, prune
@@ -1138,7 +1139,7 @@ def test_an_interrupt(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Files that are something else
 
-FUZZED = 300  # files for each format
+FUZZED = settings().max_examples // 2  # files for each format
 
 
 def sound(suffix: str) -> bytes:

@@ -71,11 +71,10 @@ def _explanations(
     other = [one for one in every if one.changes.get("parameters") == "candidate"]
     known = [one for one in every if one not in other]
     simple = _distinct([*known, *variations(network)])
-    everywhere: list[Tried] = []
+    everywhere = (known, simple[len(_distinct(known)) :], other)
     # Everywhere, then in one place.
-    for these in (known, simple[len(_distinct(known)) :], other):
-        found, parts = _singles(trials, these, worst)
-        everywhere += parts
+    for these in everywhere:
+        found = _singles(trials, these, worst)
         if found:
             return _best(network, found, allowed)
     simple = _distinct([*every, *simple])
@@ -85,7 +84,7 @@ def _explanations(
     say("diagnose: the same in single layers, directions and gates")
     cleared = trials.cleared(Recipe())
     placed = _distinct(in_places(simple, network, cleared))
-    found, in_place = _singles(trials, placed, worst)
+    found = _singles(trials, placed, worst)
     if found:
         return _best(network, found, allowed)
     say("diagnose: one number in the formula")
@@ -96,7 +95,8 @@ def _explanations(
     found = _pairs(trials, known) or _pairs(trials, every)
     if found:
         return _best(network, found, allowed)
-    return _best(network, _steps(trials, everywhere + in_place, simple), allowed)
+    parts = [part for these in (*everywhere, placed) for part in _parts(trials, these)]
+    return _best(network, _steps(trials, parts, simple), allowed)
 
 
 def _distinct(mistakes: Iterable[Mistake]) -> list[Mistake]:
@@ -131,26 +131,29 @@ def _limit(trials: Trials, recipe: Recipe, worst: float) -> float:
     return trials.limit if recipe.products == "exact" else min(worst / 10, 0.01)
 
 
-def _singles(
-    trials: Trials, mistakes: Sequence[Mistake], worst: float
-) -> tuple[list[Attempt], list[Tried]]:
-    """Try each mistake by itself; also return those that explain a part of the results."""
-    found, parts = [], []
+def _singles(trials: Trials, mistakes: Sequence[Mistake], worst: float) -> list[Attempt]:
+    """Try each mistake by itself."""
+    found = []
+    for mistake in mistakes:
+        recipe = mistake.apply(Recipe())
+        limit = _limit(trials, recipe, worst)
+        if trials.off(recipe, trials.trace(recipe, 0), 0) <= limit:
+            whole = trials.explains(recipe, limit, (mistake,))
+            if whole:
+                found.append(whole)
+    return found
+
+
+def _parts(trials: Trials, mistakes: Sequence[Mistake]) -> Iterator[Tried]:
+    """Find the mistakes that by themselves explain a part of the results."""
     usual = trials.seen(Recipe())
     for mistake in mistakes:
         recipe = mistake.apply(Recipe())
         trace = trials.trace(recipe, 0)
-        limit = _limit(trials, recipe, worst)
-        if trials.off(recipe, trace, 0) <= limit:
-            whole = trials.explains(recipe, limit, (mistake,))
-            if whole:
-                found.append(whole)
-                continue
         if trace.h[0].shape[1] == trials.network.N:
             seen = trials.seen(recipe, trace)
             if seen > usual:
-                parts.append(Tried((mistake,), recipe, seen))
-    return found, parts
+                yield Tried((mistake,), recipe, seen)
 
 
 def _with_arrangement(trials: Trials, tried: Tried) -> Attempt | None:

@@ -244,6 +244,8 @@ class Recipe:
 @lru_cache(4096)
 def _here(recipe: Recipe, layer: int, direction: int) -> Recipe:
     """Resolve what holds in one layer and direction; what is left in `at` are its gates."""
+    if not recipe.at and all(getattr(recipe, name) == own for name, own in _EVERYWHERE.items()):
+        return recipe
     changes: dict[str, Any] = {}
     gates = []
     for place, these in recipe.at:
@@ -650,17 +652,17 @@ def _as_read(local: Recipe, mode: str, weights: Weights[Any]) -> Weights[Any]:
         new["weight_ih"][rows], new["weight_hh"][rows] = W_ih, W_hh
         if "bias_ih" in read:
             b, c = way.bias_ih * read["bias_ih"], way.bias_hh * read["bias_hh"]
-            b, c = {
-                "own": (b, c),
-                "merged": (b + c, 0 * c),
-                "merged inside": (0 * b, b + c),
-                "exchanged": (c, b),
-                "ih for both": (b, b),
-                "hh for both": (c, c),
-                "after": (0 * b, 0 * c),
-                "bias_ih after": (0 * b, c),
-                "bias_hh after": (b, 0 * c),
-            }[way.biases]
+            if way.biases != "own":
+                b, c = {
+                    "merged": (b + c, 0 * c),
+                    "merged inside": (0 * b, b + c),
+                    "exchanged": (c, b),
+                    "ih for both": (b, b),
+                    "hh for both": (c, c),
+                    "after": (0 * b, 0 * c),
+                    "bias_ih after": (0 * b, c),
+                    "bias_hh after": (b, 0 * c),
+                }[way.biases]
             new["bias_ih"][rows], new["bias_hh"][rows] = b, c
     return Weights(**new, weight_hr=weights.weight_hr)
 
