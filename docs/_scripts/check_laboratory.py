@@ -33,7 +33,7 @@ from check_browser import (
     objections,
     set_theme,
 )
-from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, Error, Page, Request, async_playwright
 
 CHAPTERS = "walkthrough/*.html"
 MORE = 120_000  # bytes that a page of the laboratory may move beyond the lightest chapter
@@ -168,16 +168,21 @@ async def check_page(
         await context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = await context.new_page()
     listen(page, base, found)
-    await page.goto(base + lab.PAGE, wait_until="networkidle")
-    await (lab.check if screen == "wide" else lab.check_touch)(page, found)
-    if served:
-        found += await check_states(page, base + lab.PAGE, lab, screen, shots)
-    else:
-        address, status = page.url, page.locator(".bd-article [role=status]").first
-        before = await status.text_content()
-        await page.reload(wait_until="networkidle")  # the address says all
-        if (page.url, await status.text_content()) != (address, before):
-            found.append(f"{lab.PAGE}: the file {address} is {page.url} when it is loaded again")
+    try:
+        await page.goto(base + lab.PAGE, wait_until="networkidle")
+        await (lab.check if screen == "wide" else lab.check_touch)(page, found)
+        if served:
+            found += await check_states(page, base + lab.PAGE, lab, screen, shots)
+        else:
+            address, status = page.url, page.locator(".bd-article [role=status]").first
+            before = await status.text_content()
+            await page.reload(wait_until="networkidle")  # the address says all
+            if (page.url, await status.text_content()) != (address, before):
+                found.append(
+                    f"{lab.PAGE}: the file {address} is {page.url} when it is loaded again"
+                )
+    except Error as error:
+        found.append(f"{lab.PAGE}, {screen}: the page could not be used further: {error}")
     await context.close()
     where = "server" if served else "files"
     print(f"{lab.PAGE}, {where}, {screen}: {'NOT OK' if found else 'ok'}")

@@ -49,6 +49,7 @@ async def go(page: Page, state: str) -> None:
     address = page.url.partition("#")[0]
     await page.goto("about:blank")  # a change of the address alone would load nothing
     await page.goto(f"{address}#{state}", wait_until="networkidle")
+    await page.wait_for_function("document.querySelector('unrolled-step').player")
 
 
 def compare(seen: dict[str, Any], name: str, expected: Tensor) -> list[str]:
