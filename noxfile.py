@@ -209,15 +209,17 @@ def linkcheck(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def browser(session: nox.Session) -> None:
-    """Look at the built site in headless Chromium and search it: run `nox -s docs` first."""
+    """Look at the built site in Chromium and search it, after docs; -- --screenshots keeps some."""
     if not (SITE / "index.html").exists():
         session.error("There is no built site to look at: run `nox -s docs` first")
     install(session, "browser")  # with torch, whose numbers the laboratory shows
-    script = "docs/_scripts/check_browser.py"
-    session.run("python", script, str(SITE), str(SCREENSHOTS), *session.posargs)
-    session.run("python", "docs/_scripts/check_laboratory.py", str(SITE), str(SCREENSHOTS))
+    shots = "--screenshots" in session.posargs
+    for name in ("browser", "laboratory"):
+        folder = ("--screenshots", str(SCREENSHOTS / name)) if shots else ()
+        session.run("python", f"docs/_scripts/check_{name}.py", str(SITE), *folder)
     session.run("python", "docs/_scripts/check_search.py", str(SITE))
-    print(f"The screenshots are in {SCREENSHOTS}")
+    if shots:
+        print(f"The screenshots are in {SCREENSHOTS}")
 
 
 @nox.session(default=False)

@@ -1,27 +1,32 @@
 """Look at every page of the built site in headless Chromium, as readers do.
 
-``python docs/_scripts/check_browser.py SITE SCREENSHOTS`` opens each page on a wide screen and on
-a phone, in light and in dark, and holds it to the following: nothing is asked of another host, no
-request fails, the console stays quiet, the page does not scroll sideways, its opening is on the
-first screen with no code before it, every formula is set, every drawing has a name and text that
-can be read, and axe-core finds nothing to object to. Every address that has moved is followed.
-Screenshots are kept. The exit code is 1 if anything was found.
+``python docs/_scripts/check_browser.py SITE`` opens each page on a wide screen and on a phone, in
+light and in dark, and holds it to the following: nothing is asked of another host, no request
+fails, the console stays quiet, the page does not scroll sideways, its opening is on the first
+screen with no code before it, every formula is set, every drawing has a name and text that can be
+read, and axe-core finds nothing to object to. Every address that has moved leads to a section that
+is there. ``--screenshots FOLDER`` keeps a picture of each page in each mode, which takes about as
+long again. The exit code is 1 if anything was found.
 """
 
 import asyncio
 import json
 import os
+import re
 import shutil
 import sys
+from argparse import ArgumentParser
 from functools import partial
+from html import unescape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any, Literal
+from typing import Literal
+from urllib.parse import urljoin
 
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # has none
 from playwright.async_api import (
-    BrowserContext,
+    Browser,
     ConsoleMessage,
     Error,
     Page,
@@ -43,17 +48,109 @@ CHROMIUM_ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
 PAGES_AT_ONCE = 3
+PATIENCE = 120_000  # milliseconds: nothing is measured, and the machine may be busy
 SCREENS = {"wide": (1280, 900), "phone": (390, 844)}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 # Which of axe-core's rules each mode has to pass. Colours do not depend on the width, nor the rest
-# on the theme. `preload` is off because axe would fetch style sheets itself, at wrong addresses.
+# on the theme.
+Part = Literal["colours", "the rest"]
 COLOUR_RULES = ("color-contrast", "link-in-text-block")
-AXE_OPTIONS: dict[str, dict[str, Any]] = {
-    "wide-light": {},
-    "wide-dark": {"runOnly": {"type": "rule", "values": COLOUR_RULES}},
-    "phone-light": {"rules": {rule: {"enabled": False} for rule in COLOUR_RULES}},
+AXE_MODES: dict[str, tuple[Part, ...]] = {
+    "wide-light": ("colours", "the rest"),
+    "wide-dark": ("colours",),
+    "phone-light": ("the rest",),
+    "phone-dark": (),
 }
+AXE = Axe().axe_script
+
+# Runs axe-core; returns sentences, one an objection. Most of its time would go to the colours of
+# thousands of letters and pieces of code that look the same: it gets three elements of each kind.
+# A kind is all that the two rules about colours depend on, and of a single letter axe-core says
+# nothing. `preload` is off because axe would fetch style sheets itself, at wrong addresses.
+OBJECTIONS = r"""
+async ([colours, rules]) => {
+  const numbers = new Map();
+  const number = (...parts) => {
+    const key = parts.join("|");
+    if (!numbers.has(key)) numbers.set(key, numbers.size);
+    return numbers.get(key);
+  };
+  const styles = new Map();
+  const styleOf = (element) => {
+    if (!styles.has(element)) styles.set(element, getComputedStyle(element));
+    return styles.get(element);
+  };
+  // What an element lies on: everything around it that is painted or lets something through.
+  const grounds = new Map([[null, 0]]);
+  const groundOf = (element) => {
+    if (!grounds.has(element)) {
+      const { backgroundColor, backgroundImage, opacity, filter, mixBlendMode } = styleOf(element);
+      const painted = [backgroundColor, backgroundImage, opacity, filter, mixBlendMode].join(" ");
+      const around = groundOf(element.parentElement);
+      const clear = painted === "rgba(0, 0, 0, 0) none 1 none normal";
+      grounds.set(element, clear ? around : number(around, painted));
+    }
+    return grounds.get(element);
+  };
+  const letters = (element) => {
+    const { color, fontSize, fontWeight, textShadow } = styleOf(element);
+    return [groundOf(element), color, fontSize, fontWeight, textShadow].join(" ");
+  };
+  const blockOf = (element) =>
+    styleOf(element).display.startsWith("inline") ? blockOf(element.parentElement) : element;
+  const size = (text) => text.replace(/\s+/g, "").length;
+  const texts = new Map();
+  // Is more than half of a block text outside of its links?
+  const isText = (block) => {
+    if (!texts.has(block)) {
+      const links = [...block.querySelectorAll("a")].map((link) => link.textContent).join("");
+      texts.set(block, size(block.textContent) > 2 * size(links));
+    }
+    return texts.get(block);
+  };
+  const kindOf = (element, link) => {
+    const unused = element.closest("label")?.control?.disabled ||
+      element.closest(":disabled, [aria-disabled=true]") !== null;
+    if (!link) return number(unused, letters(element));
+    // A link in a text has to differ from the text around it.
+    const block = blockOf(link.parentElement);
+    const { textDecorationLine, borderBottom, display } = styleOf(link);
+    return number(unused, ...[element, link, link.parentElement, block].map(letters),
+      textDecorationLine, borderBottom, display, isText(block));
+  };
+
+  const lengths = new Map();
+  const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (colours && nodes.nextNode()) {
+    const { data, parentElement } = nodes.currentNode;
+    if (size(data)) lengths.set(parentElement, size(data) + (lengths.get(parentElement) ?? 0));
+  }
+  for (const field of colours ? document.querySelectorAll("input, select, textarea") : [])
+    lengths.set(field, Infinity);
+  const kinds = new Map();
+  for (const [element, length] of lengths) {
+    const { width, height } = element.getBoundingClientRect();
+    const visible = element.checkVisibility({ visibilityProperty: true });
+    if (!visible || width <= 1 || height <= 1) continue; // the last are for screen readers only
+    const link = element.closest("a");
+    const kind = kindOf(element, link);
+    if (!kinds.has(kind)) kinds.set(kind, []);
+    kinds.get(kind)[length > 1 ? "unshift" : "push"](link ?? element);
+  }
+  const chosen = new Set([...kinds.values()].flatMap((elements) => elements.slice(0, 3)));
+  if (colours && !chosen.size) return [];
+  const { violations } = await axe.run(colours ? { include: [...chosen] } : document, {
+    resultTypes: ["violations"],
+    preload: false,
+    ...(colours
+      ? { runOnly: { type: "rule", values: rules } }
+      : { rules: Object.fromEntries(rules.map((rule) => [rule, { enabled: false }])) }),
+  });
+  return violations.flatMap(({ id, help, nodes }) =>
+    nodes.map(({ target }) => `axe ${id}, ${help}: ${target.join(" ")}`));
+}
+"""
 
 # What is asked of a page that has been laid out; returns sentences, one a finding.
 INSPECT = r"""
@@ -175,120 +272,179 @@ def listen(page: Page, base: str, found: list[str]) -> None:
     page.on("pageerror", lambda error: found.append(f"error in a script: {error}"))
 
 
-async def check_page(
-    context: BrowserContext, screen: str, base: str, path: str, screenshots: Path
-) -> dict[str, list[str]]:
-    """Open one page on one screen, in both themes; return what is wrong, by mode."""
-    findings: dict[str, list[str]] = {}
-    page = await context.new_page()
-    found: list[str] = []
-    listen(page, base, found)
-    try:
-        await page.emulate_media(color_scheme="light")
-        await page.goto(base + path)
-        if path.startswith(OPEN):
-            found += await page.evaluate(FIRST_SCREEN, screen == "wide")
-        await page.evaluate(
-            "document.querySelectorAll('details').forEach((e) => (e.open = true));"
-            "document.fonts.ready.then(() => null)"
-        )
-        for theme in THEMES:
-            mode = f"{screen}-{theme}"
-            await page.emulate_media(color_scheme=theme)
-            await page.wait_for_function(
-                f"document.documentElement.dataset.theme === '{theme}'", timeout=5000
+async def objections(page: Page, to: Part) -> list[str]:
+    """Say what axe-core objects to."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE)
+    found: list[str] = await page.evaluate(OBJECTIONS, [to == "colours", COLOUR_RULES])
+    return found
+
+
+async def set_theme(page: Page, theme: Literal["light", "dark"]) -> None:
+    """Take the reader's system to be light or dark, and wait until the page is."""
+    await page.emulate_media(color_scheme=theme)
+    await page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+
+
+class Screen:
+    """A window of one size. It goes from page to page, which is faster than to open new ones."""
+
+    def __init__(self, browser: Browser, name: str, base: str) -> None:
+        self.browser, self.name, self.base = browser, name, base
+        self.page: Page | None = None
+        self.found: list[str] = []
+
+    async def opened(self) -> Page:
+        """Give the window, a new one at the start and after a failure."""
+        if self.page is None:
+            width, height = SCREENS[self.name]
+            # Reduced motion: colours that are still fading would be measured half-way.
+            context = await self.browser.new_context(
+                viewport={"width": width, "height": height}, reduced_motion="reduce"
             )
-            found += await page.evaluate(INSPECT)
-            if mode in AXE_OPTIONS:
-                options = {"resultTypes": ["violations"], "preload": False, **AXE_OPTIONS[mode]}
-                axe = await Axe().run(page, options=options)
-                found += [
-                    f"axe {rule['id']}, {rule['help']}: {' '.join(map(str, node['target']))}"
-                    for rule in axe.response["violations"]
-                    for node in rule["nodes"]
-                ]
-            file = screenshots / mode / f"{path.removesuffix('.html')}.jpg"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            await page.screenshot(path=file, full_page=True, type="jpeg", quality=80)
-            findings[mode] = found.copy()
-            found.clear()
-    except Error as error:
-        findings[screen] = [*found, f"the page could not be looked at: {error}"]
-    finally:
-        await page.close()
-    for mode, texts in findings.items():
-        print(f"{mode:11}  {'ok    ' if not texts else 'NOT OK'}  {path}")
-    return findings
+            context.set_default_timeout(PATIENCE)
+            self.page = await context.new_page()
+            listen(self.page, self.base, self.found)
+        return self.page
 
-
-async def check_moved(context: BrowserContext, base: str) -> list[str]:
-    """Go to every address that has moved; return those that do not lead to the new one."""
-    found = []
-    # One page for all: it need not finish loading before the next address, only be there.
-    page = await context.new_page()
-    for old, new in json.loads(MOVED.read_text("utf-8")).items():
-        before, after = ("{}.html{}{}".format(*address.partition("#")) for address in (old, new))
+    async def check_page(self, path: str, screenshots: Path | None) -> dict[str, list[str]]:
+        """Look at one page in both themes; return what is wrong, by mode."""
+        findings: dict[str, list[str]] = {}
+        found = self.found
+        found.clear()
         try:
+            page = await self.opened()
+            await page.emulate_media(color_scheme="light")
+            await page.goto(self.base + path)
+            if path.startswith(OPEN):
+                found += await page.evaluate(FIRST_SCREEN, self.name == "wide")
+            await page.evaluate(
+                "document.querySelectorAll('details').forEach((e) => (e.open = true));"
+                "document.fonts.ready.then(() => null)"
+            )
+            for theme in THEMES:
+                mode = f"{self.name}-{theme}"
+                await set_theme(page, theme)
+                found += await page.evaluate(INSPECT)
+                for part in AXE_MODES[mode]:
+                    found += await objections(page, part)
+                if screenshots:
+                    file = screenshots / mode / f"{path.removesuffix('.html')}.jpg"
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    await page.screenshot(path=file, full_page=True, type="jpeg", quality=80)
+                findings[mode] = found.copy()
+                found.clear()
+        except Error as error:
+            findings[self.name] = [*found, f"the page could not be looked at: {error}"]
+            if self.page:
+                await self.page.context.close()
+                self.page = None
+        for mode, texts in findings.items():
+            print(f"{mode:11}  {'ok    ' if not texts else 'NOT OK'}  {path}")
+        return findings
+
+
+def address(place: str) -> str:
+    """Give the address of a place, ``practice/change#change-peepholes``, on the built site."""
+    page, mark, section = place.partition("#")
+    return f"{page}.html{mark}{section}"
+
+
+def pages_of(site: Path) -> list[str]:
+    """Give the pages, the longest first, so that no process is left with a long one at the end."""
+    static = site / "_static"
+    files = (file for file in site.rglob("*.html") if static not in file.parents)
+    lengths = {file.relative_to(site).as_posix(): file.stat().st_size for file in files}
+    return sorted(lengths, key=lambda path: (-lengths[path], path))
+
+
+def moved_wrongly(site: Path, moved: dict[str, str]) -> list[str]:
+    """Read in the files themselves where every old address leads, and whether that is there."""
+    texts = {path: (site / path).read_text("utf-8") for path in pages_of(site)}
+    found = []
+    for old, new in moved.items():
+        before, after = map(address, (old, new))
+        page, _, section = before.partition("#")
+        table, link = (
+            re.search(tag, texts.get(page, ""))
+            for tag in ('<script id="u-moved"[^>]*>(.*?)</script>', 'rel="canonical" href="(.*?)"')
+        )
+        if section:
+            to = json.loads(table[1]).get(section) if table else None
+        else:
+            to = unescape(link[1]) if link else None
+        if to is None or urljoin(page, to) != after:
+            found.append(f"{before}: leads to {to}, not to {after}")
+        page, _, section = after.partition("#")
+        if page not in texts or (section and f'id="{section}"' not in texts[page]):
+            found.append(f"{before}: there is no {after}")
+    return found
+
+
+async def check_moved(page: Page, base: str, moved: dict[str, str]) -> list[str]:
+    """Go to one address of each page that something has moved from; the rest go the same way."""
+    found = []
+    one_of_each = {old.partition("#")[0]: (old, new) for old, new in moved.items()}
+    for before, after in (map(address, pair) for pair in one_of_each.values()):
+        try:
+            # It need not finish loading before the next address, only be there.
             await page.goto(base + before, wait_until="commit")
-            await page.wait_for_url(base + after, wait_until="commit", timeout=5000)
+            await page.wait_for_url(base + after, wait_until="commit")
         except Error:
             found.append(f"{before}: leads to {page.url.removeprefix(base)}, not to {after}")
     return found
 
 
-async def check_site(site: Path, screenshots: Path, base: str, chromium: str) -> list[str]:
+async def check_site(site: Path, screenshots: Path | None, base: str, chromium: str) -> list[str]:
     """Look at all pages in all modes; return the findings, each with its page and modes."""
-    static = site / "_static"
-    gone = {f"{old}.html" for old in json.loads(MOVED.read_text("utf-8")) if "#" not in old}
-    paths = (
-        p.relative_to(site).as_posix() for p in site.rglob("*.html") if static not in p.parents
-    )
-    pages = sorted(path for path in paths if path not in gone)
+    moved: dict[str, str] = json.loads(MOVED.read_text("utf-8"))
+    gone = {address(old) for old in moved if "#" not in old}
+    pages = [path for path in pages_of(site) if path not in gone]
     if not pages:
         return [f"there is no page in {site}"]
-    gate = asyncio.Semaphore(PAGES_AT_ONCE)
     modes_of: dict[tuple[str, str], list[str]] = {}
+    left = iter(pages)
 
-    async def visit(context: BrowserContext, screen: str, path: str) -> None:
-        async with gate:
-            findings = await check_page(context, screen, base, path, screenshots)
-        for mode, texts in findings.items():
-            for text in dict.fromkeys(texts):
-                modes_of.setdefault((path, text.replace(base, "/")), []).append(mode)
+    async def look(browser: Browser) -> None:
+        screens = [Screen(browser, name, base) for name in SCREENS]
+        for path in left:  # which all who look share
+            for screen in screens:
+                for mode, texts in (await screen.check_page(path, screenshots)).items():
+                    for text in dict.fromkeys(texts):
+                        modes_of.setdefault((path, text.replace(base, "/")), []).append(mode)
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium, args=CHROMIUM_ARGUMENTS
         )
-        contexts = {
-            # Reduced motion: colours that are still fading would be measured half-way.
-            screen: await browser.new_context(
-                viewport={"width": width, "height": height}, reduced_motion="reduce"
-            )
-            for screen, (width, height) in SCREENS.items()
-        }
-        await asyncio.gather(
-            *(visit(context, name, path) for path in pages for name, context in contexts.items())
-        )
-        moved = await check_moved(contexts["wide"], base)
+        await asyncio.gather(*(look(browser) for _ in range(PAGES_AT_ONCE)))
+        wrong = moved_wrongly(site, moved)
+        wrong += await check_moved(await browser.new_page(), base, moved)
         await browser.close()
     print(f"{len(pages)} pages, each in {len(SCREENS) * len(THEMES)} modes.")
-    return moved + sorted(
+    return wrong + sorted(
         f"{path} ({', '.join(sorted(modes))}): {text}" for (path, text), modes in modes_of.items()
     )
 
 
+def arguments(about: str | None) -> ArgumentParser:
+    """Read what all checks of the built site are told."""
+    parser = ArgumentParser(description=(about or "").partition("\n")[0])
+    parser.add_argument("site", type=Path, help="the folder of the built site")
+    parser.add_argument("--screenshots", type=Path, metavar="FOLDER", help="keep pictures there")
+    return parser
+
+
 def main() -> None:
-    if len(sys.argv) != 3:
-        sys.exit("Two arguments, please: the built site, and where screenshots go.")
-    site, screenshots = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+    options = arguments(__doc__).parse_args()
+    site = options.site.resolve()
     chromium = find_chromium()
     handler = partial(QuietHandler, directory=str(site))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         base = f"http://127.0.0.1:{server.server_port}/"
-        findings = asyncio.run(check_site(site, screenshots, base, chromium))
+        findings = asyncio.run(check_site(site, options.screenshots, base, chromium))
         server.shutdown()
     if findings:
         sys.exit("\n".join(("Found:", *findings)))

@@ -1,62 +1,85 @@
 """Use the laboratory of the built site as a reader does, and compare what it shows with torch.
 
-``python docs/_scripts/check_laboratory.py SITE SCREENSHOTS [NAME …]`` drives every page, or those
-that are named, by keyboard, mouse and touch: ``lab_NAME.py`` says how, and what to compare with
-torch. It does so from a server, below a path, and from the files themselves. Nothing may be asked
-of another host, the console stays quiet, and axe-core finds nothing to object to in any state.
-Without scripts and on paper there is an executed example instead. Drawings in chapters come alive
-when they are touched, and not before. The exit code is 1 if anything was found.
+``python docs/_scripts/check_laboratory.py SITE`` drives every page, or those of ``--only NAME …``:
+by keyboard and mouse on a wide screen, by touch on a phone. ``lab_NAME.py`` says how, and what to
+compare with torch. The pages come from a server, below a path, and once more, for the phone, from
+the files themselves. Nothing may be asked of another host, the console stays quiet, and axe-core
+finds nothing to object to in any state. Without scripts and on paper there is an executed example
+instead. Drawings in chapters come alive when they are touched, and not before. ``--screenshots
+FOLDER`` keeps pictures of all this. The exit code is 1 if anything was found.
 """
 
 import asyncio
 import importlib
 import sys
+from collections.abc import Coroutine
 from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # has none
-from check_browser import CHROMIUM_ARGUMENTS, SCREENS, THEMES, QuietHandler, find_chromium, listen
-from playwright.async_api import Browser, Page, Request, async_playwright
+from check_browser import (
+    AXE_MODES,
+    CHROMIUM_ARGUMENTS,
+    PAGES_AT_ONCE,
+    PATIENCE,
+    SCREENS,
+    THEMES,
+    QuietHandler,
+    arguments,
+    find_chromium,
+    listen,
+    objections,
+    set_theme,
+)
+from playwright.async_api import Browser, BrowserContext, Error, Page, Request, async_playwright
 
 CHAPTERS = "walkthrough/*.html"
 MORE = 120_000  # bytes that a page of the laboratory may move beyond the lightest chapter
+Result = TypeVar("Result")
 NAMES = sorted(path.stem.removeprefix("lab_") for path in Path(__file__).parent.glob("lab_*.py"))
 
 
-async def check_states(page: Page, address: str, lab: Any, where: str, shots: Path) -> list[str]:
+async def new_context(browser: Browser, screen: str, **options: Any) -> BrowserContext:
+    width, height = SCREENS[screen]
+    context = await browser.new_context(
+        viewport={"width": width, "height": height}, has_touch=screen == "phone", **options
+    )
+    context.set_default_timeout(PATIENCE)
+    return context
+
+
+async def check_states(
+    page: Page, address: str, lab: Any, screen: str, shots: Path | None
+) -> list[str]:
     """Look at some states of the page in both themes."""
     found = []
     for name, state in lab.STATES.items():
         await page.goto("about:blank")  # a change of the address alone would load nothing
         await page.goto(f"{address}#{state}", wait_until="networkidle")
         for theme in THEMES:
-            await page.emulate_media(color_scheme=theme)
-            await page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
-            found += [f"{name}, {where}, {theme}: {wrong}" for wrong in await objections(page)]
-            file = shots / f"{Path(lab.PAGE).stem}-{name}-{where}-{theme}.png"
-            await page.screenshot(path=file, full_page=True)
+            await set_theme(page, theme)
+            wrong = await look(page, f"{screen}-{theme}")
+            found += [f"{lab.PAGE}, {name}, {screen}, {theme}: {text}" for text in wrong]
+            if shots:
+                file = shots / f"{Path(lab.PAGE).stem}-{name}-{screen}-{theme}.png"
+                await page.screenshot(path=file, full_page=True)
     return found
 
 
-async def objections(page: Page) -> list[str]:
-    """Say what axe-core objects to, and whether the page scrolls sideways."""
-    axe = await Axe().run(page, options={"resultTypes": ["violations"], "preload": False})
-    found = [
-        f"axe {rule['id']}: {' '.join(map(str, node['target']))}"
-        for rule in axe.response["violations"]
-        for node in rule["nodes"]
-    ]
+async def look(page: Page, mode: str) -> list[str]:
+    """Say what axe-core objects to in a mode, and whether the page scrolls sideways."""
+    found = [text for part in AXE_MODES[mode] for text in await objections(page, part)]
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     if (more := await page.evaluate(wide)) > 0:
         found.append(f"scrolls sideways by {more} pixels")
     return found
 
 
-async def check_without(browser: Browser, address: str, lab: Any, found: list[str]) -> None:
+async def check_without(browser: Browser, address: str, lab: Any) -> list[str]:
     """Without scripts, and on paper, the executed example is there and the element is not."""
+    found = []
     for scripts in (False, True):
         context = await browser.new_context(java_script_enabled=scripts)
         page = await context.new_page()
@@ -69,48 +92,51 @@ async def check_without(browser: Browser, address: str, lab: Any, found: list[st
         if not await page.get_by_text(lab.EXAMPLE).last.is_visible():
             found.append(f"{lab.PAGE}, scripts {scripts}: there is no executed example")
         await context.close()
+    return found
 
 
-async def check_alive(browser: Browser, base: str, site: Path, shots: Path) -> list[str]:
-    """Touch every drawing that comes alive: before that nothing of the laboratory is loaded."""
-    found: list[str] = []
-    pages = [
+def alive(site: Path) -> list[str]:
+    """Give the pages with drawings that come alive."""
+    return [
         path.relative_to(site).as_posix()
         for path in sorted(site.rglob("*.html"))
         if 'class="u-alive"' in path.read_text("utf-8")
     ]
-    for screen, (width, height) in SCREENS.items():
-        for name in pages:
-            context = await browser.new_context(
-                viewport={"width": width, "height": height}, has_touch=screen == "phone"
-            )
-            page = await context.new_page()
-            listen(page, base, found)
-            requests: list[Request] = []
-            note_requests(page, "request", requests)
-            await page.goto(base + name, wait_until="networkidle")
-            urls = [request.url for request in requests]
-            if early := [url for url in urls if "/lab" in url.rpartition("_static")[2]]:
-                found.append(f"{name} loads {early} before a drawing is touched")
-            buttons = page.locator(".u-alive > button")
-            for place in range(count := await buttons.count()):
-                button = buttons.first  # those that were touched are gone
-                if screen == "phone":
-                    await button.tap()
-                elif place % 2:
-                    await button.focus()
-                    await page.keyboard.press("Enter")
-                else:
-                    await page.locator(".u-alive-drawing:not(.u-alive-paper)").first.click()
-                element = page.locator(".bd-article [state]").nth(place)
-                await element.locator("[role=status]").first.wait_for(state="attached")
-                if (await element.bounding_box() or {"height": 0})["height"] < 100:
-                    found.append(f"{name}, drawing {place}: nothing has come alive")
-            found += [f"{name}, {screen}, alive: {wrong}" for wrong in await objections(page)]
-            file = shots / f"alive-{Path(name).stem}-{screen}.png"
-            await page.screenshot(path=file, full_page=True)
-            print(f"{screen}: {count} drawings of {name} have come alive")
-            await context.close()
+
+
+async def check_alive(
+    browser: Browser, base: str, name: str, screen: str, shots: Path | None
+) -> list[str]:
+    """Touch every drawing of a page: before that nothing of the laboratory is loaded."""
+    found: list[str] = []
+    context = await new_context(browser, screen)
+    page = await context.new_page()
+    listen(page, base, found)
+    requests: list[Request] = []
+    note_requests(page, "request", requests)
+    await page.goto(base + name, wait_until="networkidle")
+    urls = [request.url for request in requests]
+    if early := [url for url in urls if "/lab" in url.rpartition("_static")[2]]:
+        found.append(f"{name} loads {early} before a drawing is touched")
+    buttons = page.locator(".u-alive > button")
+    for place in range(count := await buttons.count()):
+        button = buttons.first  # those that were touched are gone
+        if screen == "phone":
+            await button.tap()
+        elif place % 2:
+            await button.focus()
+            await page.keyboard.press("Enter")
+        else:
+            await page.locator(".u-alive-drawing:not(.u-alive-paper)").first.click()
+        element = page.locator(".bd-article [state]").nth(place)
+        await element.locator("[role=status]").first.wait_for(state="attached")
+        if (await element.bounding_box() or {"height": 0})["height"] < 100:
+            found.append(f"{name}, drawing {place}: nothing has come alive")
+    found += [f"{name}, {screen}, alive: {wrong}" for wrong in await look(page, f"{screen}-light")]
+    if shots:
+        await page.screenshot(path=shots / f"alive-{Path(name).stem}-{screen}.png", full_page=True)
+    await context.close()
+    print(f"{screen}: {count} drawings of {name} have come alive")
     return found
 
 
@@ -131,60 +157,92 @@ async def moved(browser: Browser, address: str) -> int:
     return total
 
 
-async def check_site(
-    site: Path, bases: dict[str, str], shots: Path, chromium: str, names: list[str]
+async def check_page(
+    browser: Browser, base: str, lab: Any, screen: str, shots: Path | None
 ) -> list[str]:
+    """Use a page: with everything on it on a wide screen, by touch on a phone."""
     found: list[str] = []
+    context = await new_context(browser, screen, reduced_motion="reduce")
+    served = base.startswith("http")
+    if served:
+        await context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = await context.new_page()
+    listen(page, base, found)
+    try:
+        await page.goto(base + lab.PAGE, wait_until="networkidle")
+        await (lab.check if screen == "wide" else lab.check_touch)(page, found)
+        if served:
+            found += await check_states(page, base + lab.PAGE, lab, screen, shots)
+        else:
+            address, status = page.url, page.locator(".bd-article [role=status]").first
+            before = await status.text_content()
+            await page.reload(wait_until="networkidle")  # the address says all
+            if (page.url, await status.text_content()) != (address, before):
+                found.append(
+                    f"{lab.PAGE}: the file {address} is {page.url} when it is loaded again"
+                )
+    except Error as error:
+        found.append(f"{lab.PAGE}, {screen}: the page could not be used further: {error}")
+    await context.close()
+    where = "server" if served else "files"
+    print(f"{lab.PAGE}, {where}, {screen}: {'NOT OK' if found else 'ok'}")
+    return found
+
+
+async def check_site(
+    site: Path, bases: dict[str, str], shots: Path | None, chromium: str, names: list[str]
+) -> list[str]:
     labs = [importlib.import_module(f"lab_{name}") for name in names]
+    gate = asyncio.Semaphore(PAGES_AT_ONCE)
+
+    async def in_turn(work: Coroutine[Any, Any, Result]) -> Result:
+        async with gate:
+            return await work
+
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium, args=CHROMIUM_ARGUMENTS
         )
-        chapters = [
-            await moved(browser, bases["server"] + path.relative_to(site).as_posix())
-            for path in site.glob(CHAPTERS)
+        base = bases["server"]
+        ways = ((base, "wide"), (base, "phone"), (bases["files"], "phone"))
+        checks = [
+            *(
+                check_page(browser, base, lab, screen, shots)
+                for lab in labs
+                for base, screen in ways
+            ),
+            *(check_without(browser, base + lab.PAGE, lab) for lab in labs),
+            *(
+                check_alive(browser, base, name, screen, shots)
+                for name in alive(site)
+                for screen in SCREENS
+            ),
         ]
-        for lab in labs:
-            for where, base in bases.items():
-                for screen, (width, height) in SCREENS.items():
-                    context = await browser.new_context(
-                        viewport={"width": width, "height": height},
-                        reduced_motion="reduce",
-                        has_touch=screen == "phone",
-                    )
-                    if where == "server":
-                        await context.grant_permissions(["clipboard-read", "clipboard-write"])
-                    page = await context.new_page()
-                    listen(page, base, found)
-                    before = len(found)
-                    await page.goto(base + lab.PAGE, wait_until="networkidle")
-                    await lab.check(page, found)
-                    if screen == "phone":
-                        await lab.check_touch(page, found)
-                    if where == "server":
-                        found += await check_states(page, base + lab.PAGE, lab, screen, shots)
-                    await context.close()
-                    said = "ok" if len(found) == before else "NOT OK"
-                    print(f"{lab.PAGE}, {where}, {screen}: {said}")
-            await check_without(browser, bases["server"] + lab.PAGE, lab, found)
-            more = await moved(browser, bases["server"] + lab.PAGE) - min(chapters)
-            apart = (site / lab.APART).stat().st_size if hasattr(lab, "APART") else 0
-            said = f"{lab.PAGE} moves {more - apart:,} bytes more than the lightest chapter"
-            print(said)
-            if more - apart > MORE:
-                found.append(said)
-        found += await check_alive(browser, bases["server"], site, shots)
+        found = [text for texts in await asyncio.gather(*map(in_turn, checks)) for text in texts]
+        chapters = [path.relative_to(site).as_posix() for path in site.glob(CHAPTERS)]
+        paths = [*chapters, *(lab.PAGE for lab in labs)]
+        weighed = await asyncio.gather(*(in_turn(moved(browser, base + path)) for path in paths))
         await browser.close()
+    weights = dict(zip(paths, weighed, strict=True))
+    lightest = min(weights[path] for path in chapters)
+    for lab in labs:
+        apart = (site / lab.APART).stat().st_size if hasattr(lab, "APART") else 0
+        more = weights[lab.PAGE] - lightest - apart
+        said = f"{lab.PAGE} moves {more:,} bytes more than the lightest chapter"
+        print(said)
+        if more > MORE:
+            found.append(said)
     return found
 
 
 def main() -> None:
-    if len(sys.argv) < 3:
-        sys.exit("Two arguments, please: the built site, and where screenshots go.")
-    site, screenshots = Path(sys.argv[1]).resolve(), Path(sys.argv[2]) / "laboratory"
-    screenshots.mkdir(parents=True, exist_ok=True)
+    parser = arguments(__doc__)
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
+    options = parser.parse_args()
+    site, shots = options.site.resolve(), options.screenshots
+    if shots:
+        shots.mkdir(parents=True, exist_ok=True)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream
-    names = sys.argv[3:] or NAMES
     handler = partial(QuietHandler, directory=str(site.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -192,11 +250,11 @@ def main() -> None:
             "server": f"http://127.0.0.1:{server.server_port}/{site.name}/",
             "files": f"{site.as_uri()}/",
         }
-        found = asyncio.run(check_site(site, bases, screenshots, find_chromium(), names))
+        found = asyncio.run(check_site(site, bases, shots, find_chromium(), options.only))
         server.shutdown()
     if found:
         sys.exit("\n".join(("Found:", *found)))
-    print(f"The pages {', '.join(names)} show what torch computes; nothing to object to.")
+    print(f"The pages {', '.join(options.only)} show what torch computes; nothing to object to.")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from threading import Thread
 from typing import NamedTuple
 from urllib.parse import quote
 
-from check_browser import CHROMIUM_ARGUMENTS, QuietHandler, find_chromium
+from check_browser import CHROMIUM_ARGUMENTS, QuietHandler, address, find_chromium
 from playwright.sync_api import Page, sync_playwright
 
 DATA = Path(__file__).parent.parent / "_data"
@@ -52,12 +52,6 @@ class Search(NamedTuple):
 
     typed: str
     places: list[str]
-
-
-def address(place: str) -> str:
-    """Give the address of a place, ``practice/change#change-peepholes``, on the built site."""
-    page, mark, section = place.partition("#")
-    return f"{page}.html{mark}{section}"
 
 
 def searches(name: str) -> list[Search]:

@@ -46,11 +46,10 @@ async () => {
 
 
 async def go(page: Page, state: str) -> None:
+    address = page.url.partition("#")[0]
     await page.goto("about:blank")  # a change of the address alone would load nothing
-    await page.goto(f"{ADDRESS[0]}#{state}", wait_until="networkidle")
-
-
-ADDRESS = [""]
+    await page.goto(f"{address}#{state}", wait_until="networkidle")
+    await page.wait_for_function("document.querySelector('unrolled-step').player")
 
 
 def compare(seen: dict[str, Any], name: str, expected: Tensor) -> list[str]:
@@ -71,7 +70,6 @@ def small() -> Tensor:
 
 
 async def check(page: Page, found: list[str]) -> None:
-    ADDRESS[0] = page.url.partition("#")[0]
     output = small()
     await page.get_by_role("button", name="h_2", exact=False).first.click()
     await page.get_by_label("row", exact=True).fill("1")
