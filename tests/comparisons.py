@@ -287,17 +287,20 @@ REPRESENTATIVE = [
                   lengths=(2, 5, 3), dropout=dropout, nonlinearity=nonlinearity, training=training,
                   batch_first=layout == "batched", hx_given=training,
                   proj_size=7 if kind == "LSTM" and layout in projected else 0)
-    for kind, (num_layers, bidirectional, dropout), (layout, nonlinearity, training), projected
+    for (num_layers, bidirectional, dropout), (layout, nonlinearity, training), projected, kind
     in product(
-        KINDS,
         [(1, False, 0.0), (3, True, 0.5)],
         [("batched", "tanh", True), ("batched", "relu", False), ("unbatched", "tanh", True),
          ("packed unsorted", "tanh", True), ("packed", "relu", False)],
         [(), LAYOUTS],
+        KINDS,
     )
     if (training or num_layers > 1) and (kind == "LSTM" or not projected)
 ]  # fmt: skip # a table
-"""A few configurations that a mistake in a module does not survive."""
+"""A few configurations that a mistake in a module does not survive.
+
+Here and below the kinds take turns, so that a mistake in one of them is met early.
+"""
 
 
 def rnn_differences(package: Any) -> Iterator[str]:
@@ -686,10 +689,10 @@ GRADIENTS = ("grad_output", "grad_h_n", "grad_c_n")
 BPTT = [
     Configuration(kind=kind, num_layers=num_layers, bidirectional=bidirectional, bias=bias,
                   nonlinearity=nonlinearity, proj_size=proj_size)
-    for (kind, nonlinearity, proj_size), (num_layers, bidirectional, bias) in product(
+    for (num_layers, bidirectional, bias), (kind, nonlinearity, proj_size) in product(
+        [(1, False, True), (2, True, True), (1, True, False)],
         [("RNN", "tanh", 0), ("RNN", "relu", 0), ("GRU", "tanh", 0), ("LSTM", "tanh", 0),
          ("LSTM", "tanh", 7)],
-        [(1, False, True), (2, True, True), (1, True, False)],
     )
 ]  # fmt: skip # a table
 """A few networks that a mistake in a backward pass does not survive."""
@@ -884,9 +887,9 @@ FAST = [
     *(
         Configuration(kind=kind, nonlinearity=nonlinearity, bias=bias, hx_given=False, L=L,
                       bidirectional=bidirectional, batch_first=not bias)
-        for (kind, nonlinearity), (bias, L, bidirectional) in product(
-            [("RNN", "tanh"), ("RNN", "relu"), ("GRU", "tanh"), ("LSTM", "tanh")],
+        for (bias, L, bidirectional), (kind, nonlinearity) in product(
             [(True, 5, False), (False, 12, False), (True, 1, False), (True, 12, True)],
+            [("RNN", "tanh"), ("RNN", "relu"), ("GRU", "tanh"), ("LSTM", "tanh")],
         )
     ),
     *(
