@@ -73,6 +73,12 @@ def lint(session: nox.Session) -> None:
         "vendor.github-workflows",
         *map(str, sorted(ROOT.glob(".github/workflows/*.yml"))),
     )
+    session.run(
+        "check-jsonschema", "--builtin-schema", "vendor.citation-file-format", "CITATION.cff"
+    )
+    session.run("shellcheck", *map(str, sorted(ROOT.glob(".ci/*"))))
+    session.run("jactionlint", "--strict-exit")  # what actionlint checks and more, from a wheel
+    session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
 
 
 @nox.session
@@ -102,6 +108,15 @@ def docs(session: nox.Session) -> None:
     if not session.posargs:  # which may have switched something off
         CLEAN.touch()
     print(f"The site is built: open {SITE / 'index.html'}")
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Build wheel and source, and use the wheel in an empty environment; --tag v1.2.3 after --."""
+    install(session, "release", package=False)
+    dist = str(ROOT / "dist")
+    session.run("python", "docs/_scripts/check_release.py", dist, *session.posargs)
+    print(f"The distributions are in {dist}")
 
 
 @nox.session(default=False)
@@ -208,6 +223,7 @@ def browser(session: nox.Session) -> None:
     session.run("python", script, str(SITE), str(SCREENSHOTS), *session.posargs)
     session.run("python", "docs/_scripts/check_laboratory.py", str(SITE), str(SCREENSHOTS))
     session.run("python", "docs/_scripts/check_search.py", str(SITE))
+    session.run("python", "docs/_scripts/check_hosting.py", str(SITE))
     print(f"The screenshots are in {SCREENSHOTS}")
 
 
