@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
+
 from unrolled_site.figures.palette import INK, PALETTE
 
 SIZE = (1200, 630)

@@ -142,7 +142,7 @@ class Host(QuietHandler):
         inside = inside.removeprefix(self.base).removeprefix(f"{self.version}/")
         return super().translate_path(f"/{inside}")
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
         if urlsplit(self.path).path != f"{self.base}versions.json":
             super().do_GET()
         elif self.newest is None:

@@ -100,7 +100,7 @@ def check_files(wheel: Path, source: Path) -> None:
         require(len(licences) == 1, f"The wheel has the licences {licences}")
         require(
             archive.read(licences[0]) == (ROOT / "LICENSE").read_bytes(),
-            "The licence in the wheel is another one",
+            "The licence in the wheel is not LICENSE",
         )
     differ = ", ".join(sorted(str(n) for n in there ^ {n for n in kept if n.parts[0] == "src"}))
     require(not differ, f"In the wheel or in src, but not in both: {differ}")
