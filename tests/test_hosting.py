@@ -64,7 +64,7 @@ def test_a_tag_is_published_after_the_session_release() -> None:
     assert 'nox -s release -- --tag "$GITHUB_REF_NAME"' in release["build"]
     assert "needs: build" in release["publish"]
     assert "checkout" not in release["publish"]
-    assert "password" not in release["publish"]
+    assert "password:" not in release["publish"]
 
 
 def test_the_citation_names_this_version() -> None:
