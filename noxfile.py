@@ -75,6 +75,12 @@ def lint(session: nox.Session) -> None:
         "vendor.github-workflows",
         *map(str, sorted(ROOT.glob(".github/workflows/*.yml"))),
     )
+    session.run(
+        "check-jsonschema", "--builtin-schema", "vendor.citation-file-format", "CITATION.cff"
+    )
+    session.run("shellcheck", *map(str, sorted(ROOT.glob(".ci/*"))))
+    session.run("jactionlint", "--strict-exit")  # what actionlint checks and more, from a wheel
+    session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
 
 
 @nox.session
@@ -104,6 +110,15 @@ def docs(session: nox.Session) -> None:
     if not session.posargs:  # which may have switched something off
         CLEAN.touch()
     print(f"The site is built: open {SITE / 'index.html'}")
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Build wheel and source, and use the wheel in an empty environment; --tag v1.2.3 after --."""
+    install(session, "release", package=False)
+    dist = str(ROOT / "dist")
+    session.run("python", "docs/_scripts/check_release.py", dist, *session.posargs)
+    print(f"The distributions are in {dist}")
 
 
 @nox.session(default=False)
@@ -218,6 +233,7 @@ def browser(session: nox.Session) -> None:
         folder = ("--screenshots", str(SCREENSHOTS / name)) if shots else ()
         session.run("python", f"docs/_scripts/check_{name}.py", str(SITE), *folder)
     session.run("python", "docs/_scripts/check_search.py", str(SITE))
+    session.run("python", "docs/_scripts/check_hosting.py", str(SITE))
     if shots:
         print(f"The screenshots are in {SCREENSHOTS}")
 

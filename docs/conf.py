@@ -47,6 +47,7 @@ extensions = [
     "sphinx_exercise",
     "build_report",
     "fair_shares",
+    "hosting",
     "incremental",
     "katex_build",
     "kernel_ports",
@@ -81,10 +82,6 @@ myst_enable_extensions = [
     "substitution",
 ]
 myst_heading_anchors = 3
-myst_html_meta = {
-    "description": "PyTorch's recurrent module, taken apart and put back together: "
-    "every shape, every number, every claim executed.",
-}
 
 
 def _code(value: object) -> str:
@@ -165,6 +162,10 @@ intersphinx_mapping = {
 
 html_theme = "sphinx_book_theme"
 html_title = "Unrolled"
+# Where the site is for good; Read the Docs says where it puts its own.
+html_baseurl = os.environ.get(
+    "READTHEDOCS_CANONICAL_URL", "https://unrolled-rnn.github.io/unrolled/"
+)
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["tokens.css", "site.css"]

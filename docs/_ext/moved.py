@@ -23,7 +23,7 @@ STUB = """<!doctype html>
 <meta charset="utf-8">
 <title>This page has moved</title>
 <meta name="robots" content="noindex">
-<link rel="canonical" href="{to}">
+<link rel="canonical" href="{there}">
 <script>location.replace("{to}" + location.hash)</script>
 <meta http-equiv="refresh" content="1; url={to}">
 <p>This page has moved to <a href="{to}">{to}</a>.</p>
@@ -65,7 +65,9 @@ def pages(app: Sphinx, exception: Exception | None) -> None:
                 logger.warning("%s has moved, and is there", old)
             stub = Path(app.outdir, f"{old}.html")
             stub.parent.mkdir(parents=True, exist_ok=True)
-            stub.write_text(STUB.format(to=escape(uri(app, old, new))), "utf-8")
+            there = f"{app.config.html_baseurl}{app.builder.get_target_uri(to)}"
+            text = STUB.format(to=escape(uri(app, old, new)), there=escape(there))
+            stub.write_text(text, "utf-8")
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

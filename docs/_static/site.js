@@ -32,6 +32,27 @@ addEventListener("afterprint", () => {
   root.dataset.theme = theme;
 });
 
+// The site of an older version lies in a folder of the newest one that its version names. There, and
+// nowhere else, a page asks which version is the newest.
+const { content: version } = document.querySelector('meta[name="version"]');
+const folder = new URL(root.dataset.content_root, document.baseURI);
+if (folder.protocol.startsWith("http") && folder.pathname.endsWith(`/${version}/`)) {
+  const there = new URL("..", folder);
+  fetch(new URL("versions.json", there))
+    .then((answer) => answer.json())
+    .then(({ newest }) => {
+      if (newest.localeCompare(version, "en", { numeric: true }) <= 0) return;
+      const link = document.createElement("a");
+      link.href = new URL(location.pathname.slice(folder.pathname.length), there);
+      link.textContent = `The newest is ${newest}.`;
+      const banner = document.createElement("p");
+      banner.className = "u-old-version";
+      banner.append(`This is Unrolled ${version}, an older version. `, link);
+      document.querySelector("main").prepend(banner);
+    })
+    .catch(() => {}); // without an answer there is nothing to say
+}
+
 // The side bar of the theme opens and closes a part by a button without a name.
 for (const summary of document.querySelectorAll(".bd-sidebar-primary summary")) {
   const link = summary.closest("li")?.querySelector("a");
