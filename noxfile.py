@@ -63,7 +63,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("mypy")
     session.run("codespell")
-    session.run("python", "docs/_scripts/check_voice.py")
+    for script in ("check_voice.py", "check_numbers.py", "check_markdown.py"):
+        session.run("python", f"docs/_scripts/{script}")
     compiler = ("npm", "exec", "--yes", "--prefer-offline", f"--package={TYPESCRIPT}", "--")
     session.run(*compiler, "tsc", "--project", "docs/_lab")
     session.run("check-jsonschema", "--builtin-schema", "vendor.readthedocs", ".readthedocs.yaml")
