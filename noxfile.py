@@ -101,6 +101,7 @@ def docs(session: nox.Session) -> None:
     CLEAN.unlink(missing_ok=True)
     session.run("sphinx-build", *SPHINX, "-b", "html", "docs", str(SITE), *session.posargs)
     if not session.posargs:  # which may have switched something off
+        session.run("python", "docs/_scripts/check_pages.py", str(SITE))
         CLEAN.touch()
     print(f"The site is built: open {SITE / 'index.html'}")
 
@@ -224,3 +225,12 @@ def rebuilt(session: nox.Session) -> None:
     """Change one page of a built site in ways that Sphinx overlooks, and build it again."""
     install(session, "docs")
     session.run("python", "docs/_scripts/check_rebuilt.py", session.create_tmp(), *STRICT)
+
+
+@nox.session(default=False)
+def reproducible(session: nox.Session) -> None:
+    """Build the last commit in two clones, paths, time zones and locales: the same bytes."""
+    install(session, "docs")
+    strict = STRICT if not session.posargs else []  # a part of the site lacks what it refers to
+    options = [*strict, *session.posargs]
+    session.run("python", "docs/_scripts/check_reproducible.py", session.create_tmp(), *options)
