@@ -234,3 +234,12 @@ def reproducible(session: nox.Session) -> None:
     strict = STRICT if not session.posargs else []  # a part of the site lacks what it refers to
     options = [*strict, *session.posargs]
     session.run("python", "docs/_scripts/check_reproducible.py", session.create_tmp(), *options)
+
+
+@nox.session(default=False)
+def gates(session: nox.Session) -> None:
+    """Plant a fault for every gate and see it caught; names of gates after --."""
+    install(session, "lint", "test", "docs", "browser")
+    environment = {"TYPESCRIPT": TYPESCRIPT}
+    script = "docs/_scripts/plant_faults.py"
+    session.run("python", script, session.create_tmp(), *session.posargs, env=environment)

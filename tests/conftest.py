@@ -1,6 +1,7 @@
 """One thread, one seed for each test, and reproducible examples.
 
-HYPOTHESIS_PROFILE=nightly draws fresh examples, and many.
+HYPOTHESIS_PROFILE=nightly draws fresh examples, and many; `mutation` draws few, for a first look
+at thousands of changes.
 """
 
 import os
@@ -25,6 +26,9 @@ hypothesis.settings.register_profile(
     max_examples=20_000,
     derandomize=False,
     print_blob=True,
+)
+hypothesis.settings.register_profile(
+    "mutation", hypothesis.settings.get_profile("default"), max_examples=40
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
