@@ -65,7 +65,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("mypy")
     session.run("codespell")
-    session.run("python", "docs/_scripts/check_voice.py")
+    for script in ("check_voice.py", "check_numbers.py", "check_markdown.py"):
+        session.run("python", f"docs/_scripts/{script}")
     compiler = ("npm", "exec", "--yes", "--prefer-offline", f"--package={TYPESCRIPT}", "--")
     session.run(*compiler, "tsc", "--project", "docs/_lab")
     session.run("check-jsonschema", "--builtin-schema", "vendor.readthedocs", ".readthedocs.yaml")
@@ -108,6 +109,7 @@ def docs(session: nox.Session) -> None:
     CLEAN.unlink(missing_ok=True)
     session.run("sphinx-build", *SPHINX, "-b", "html", "docs", str(SITE), *session.posargs)
     if not session.posargs:  # which may have switched something off
+        session.run("python", "docs/_scripts/check_pages.py", str(SITE))
         CLEAN.touch()
     print(f"The site is built: open {SITE / 'index.html'}")
 
@@ -123,9 +125,10 @@ def release(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def mutation(session: nox.Session) -> None:
-    """Change the mathematics in many ways: the tests have to notice each."""
-    install(session, "test")
-    session.run("pytest", "-n", "auto", "tests/test_mutations.py", *session.posargs)
+    """Change the core in every way that mutmut knows; names of modules after --, all take hours."""
+    install(session, "test", "mutation")
+    place = session.cache_dir / "mutation"  # it stays, so that a run that was stopped goes on
+    session.run("python", "docs/_scripts/mutate.py", str(place), *session.posargs)
 
 
 @nox.session(default=False)
@@ -250,3 +253,21 @@ def rebuilt(session: nox.Session) -> None:
     """Change one page of a built site in ways that Sphinx overlooks, and build it again."""
     install(session, "docs")
     session.run("python", "docs/_scripts/check_rebuilt.py", session.create_tmp(), *STRICT)
+
+
+@nox.session(default=False)
+def reproducible(session: nox.Session) -> None:
+    """Build the last commit in two clones, paths, time zones and locales: the same bytes."""
+    install(session, "docs")
+    strict = STRICT if not session.posargs else []  # a part of the site lacks what it refers to
+    options = [*strict, *session.posargs]
+    session.run("python", "docs/_scripts/check_reproducible.py", session.create_tmp(), *options)
+
+
+@nox.session(default=False)
+def gates(session: nox.Session) -> None:
+    """Plant a fault for every gate and see it caught; names of gates after --."""
+    install(session, "lint", "test", "docs", "browser")
+    environment = {"TYPESCRIPT": TYPESCRIPT}
+    script = "docs/_scripts/plant_faults.py"
+    session.run("python", script, session.create_tmp(), *session.posargs, env=environment)

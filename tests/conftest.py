@@ -1,7 +1,7 @@
 """One thread, one seed for each test, and reproducible examples.
 
-HYPOTHESIS_PROFILE=nightly draws fresh examples, and many. The default profile draws what a landing
-can wait for.
+HYPOTHESIS_PROFILE=nightly draws fresh examples, and many; `mutation` draws few, for a first look
+at thousands of changes. The default profile draws what a landing can wait for.
 
 Tracing makes Python two to three times as slow, so not every test is traced. What Hypothesis draws
 is not, nor what is marked `no_cover`: many cases of what other tests reach already. Coverage is
@@ -30,6 +30,9 @@ hypothesis.settings.register_profile(
     max_examples=20_000,
     derandomize=False,
     print_blob=True,
+)
+hypothesis.settings.register_profile(
+    "mutation", hypothesis.settings.get_profile("default"), max_examples=40
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
