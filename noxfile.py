@@ -208,7 +208,18 @@ def browser(session: nox.Session) -> None:
     session.run("python", script, str(SITE), str(SCREENSHOTS), *session.posargs)
     session.run("python", "docs/_scripts/check_laboratory.py", str(SITE), str(SCREENSHOTS))
     session.run("python", "docs/_scripts/check_search.py", str(SITE))
+    session.run("python", "docs/_scripts/check_weight.py", str(SITE))
     print(f"The screenshots are in {SCREENSHOTS}")
+
+
+@nox.session(default=False)
+def lighthouse(session: nox.Session) -> None:
+    """Ask Lighthouse, which npm fetches, about the built site: run `nox -s docs` first."""
+    if not (SITE / "index.html").exists():
+        session.error("There is no built site to ask about: run `nox -s docs` first")
+    install(session, "browser", "lighthouse", package=False)
+    script = "docs/_scripts/check_lighthouse.py"
+    session.run("python", script, str(SITE), str(BUILD / "lighthouse"), *session.posargs)
 
 
 @nox.session(default=False)
