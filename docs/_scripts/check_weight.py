@@ -8,21 +8,18 @@ is also opened from the disk. The exit code is 1 if anything was found.
 """
 
 import sys
-from base64 import b64encode
 from collections.abc import Iterator
-from hashlib import sha256
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from check_browser import CHROMIUM_ARGUMENTS, SCREENS, find_chromium
 from compressing_server import served
+from page_policy import read_page
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 CHAPTER = "module/lstm.html"
 PAGES = ("index.html", CHAPTER, "practice/questions.html", "reference/api.html")
 MOST_BYTES, MOST_REQUESTS, MOST_SHIFT = 200_000, 16, 0.02
-DATA_BLOCKS = {"application/json", "application/ld+json"}
 # What only the search page loads.
 SEARCH = ("sections.js", "minisearch.js", "stemmer.js", "searchindex.js")
 WAIT = 120_000  # ms, for a machine with much else to do
@@ -40,54 +37,6 @@ async () => {
   for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);
 }
 """
-
-
-class PolicyReader(HTMLParser):
-    """Note what on a page the policy would stop, and whether there is a policy."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.policy = ""
-        self.found: list[str] = []
-        self.inline = False
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        values = dict(attributes)
-        for name, value in attributes:
-            if name.startswith("on"):
-                self.found.append(f"a handler in an attribute: {name}={value!r}")
-            if name in ("href", "action") and (value or "").lower().startswith("javascript:"):
-                self.found.append(f"a script in an address: {value!r}")
-        if (values.get("http-equiv") or "").lower() == "content-security-policy":
-            self.policy = values.get("content") or ""
-        elif tag == "style":
-            self.found.append("a style element")
-        elif tag == "script":
-            self.inline = "src" not in values and values.get("type") not in DATA_BLOCKS
-            if not self.policy and self.inline:
-                self.found.append("an inline script before the policy")
-
-    def handle_data(self, data: str) -> None:
-        if self.inline:
-            digest = b64encode(sha256(data.encode()).digest()).decode()
-            if f"'sha256-{digest}'" not in self.policy:
-                self.found.append(f"an inline script that the policy stops: {data.strip()[:60]}")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inline = self.inline and tag != "script"
-
-
-def read_page(text: str) -> list[str]:
-    """Say what is wrong with the policy of a page, and with what it would stop."""
-    reader = PolicyReader()
-    reader.feed(text)
-    if "refresh" in text and "<body" not in text:  # a page that has moved
-        return reader.found
-    if "default-src 'none'" not in reader.policy:
-        reader.found.append("no content security policy that begins with nothing")
-    if others := [word for word in reader.policy.split() if "://" in word or "*" in word]:
-        reader.found.append(f"the policy allows other hosts: {' '.join(others)}")
-    return reader.found
 
 
 def listen(page: Page, found: list[str]) -> list[Response]:
