@@ -16,6 +16,7 @@ Icons are the drawings in ``docs/_icons``. The markup names them as the theme do
 """
 
 import hashlib
+import json
 import re
 from base64 import b64encode
 from pathlib import Path
@@ -42,15 +43,17 @@ LEFT_OUT = {"doctools.js", "sphinx_highlight.js"}
 UNUSED = ("**/*.map", "scripts/fontawesome.js", "scripts/bootstrap.js*", "vendor/fontawesome/**/*")
 # Scripts that are text to be searched, not a program: their words are not names of classes.
 TEXTS = {"sections.js", "searchtools.js", "language_data.js"}
-# Fonts of every chapter. They come inside the style sheet: a page that is first drawn with another
-# font jumps when its own arrives, by up to a quarter of the screen where a line breaks anew.
+# Fonts of every chapter, by the names that the style sheet gives them. They come inside it, and are
+# asked for before the page is laid out: a page that is first drawn with another font jumps when its
+# own arrives, by up to a quarter of the screen where a line breaks anew.
 FIRST = {
-    "source-serif-4-latin-wght-normal",
-    "source-serif-4-latin-wght-italic",
-    "jetbrains-mono-latin-wght-normal",
-    "KaTeX_Main-Regular",
-    "KaTeX_Math-Italic",
+    "source-serif-4-latin-wght-normal": '1em "Source Serif 4"',
+    "source-serif-4-latin-wght-italic": 'italic 1em "Source Serif 4"',
+    "jetbrains-mono-latin-wght-normal": '1em "JetBrains Mono"',
+    "KaTeX_Main-Regular": "1em KaTeX_Main",
+    "KaTeX_Math-Italic": "italic 1em KaTeX_Math",
 }
+FONTS = f"for (const font of {json.dumps([*FIRST.values()])}) document.fonts.load(font);"
 # What a font does besides placing letters. Contextual alternates are not among it: in the face
 # for code they are ligatures, which site.css switches off.
 FEATURES = ["ccmp", "kern", "liga", "locl", "mark", "mkmk", "lnum", "tnum"]
@@ -71,7 +74,7 @@ dataset.theme = dataset.mode === "auto" ? dark : dataset.mode;
 POLICY = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self' 'sha256-{hash}'",
+        "script-src 'self' {scripts}",
         "style-src 'self'",
         "style-src-attr 'unsafe-inline'",
         "img-src 'self' data:",
@@ -85,8 +88,9 @@ POLICY = "; ".join(
 
 def policy() -> str:
     """Write the content security policy of a page."""
-    digest = hashlib.sha256(THEME.encode()).digest()
-    return POLICY.format(hash=b64encode(digest).decode())
+    digests = (hashlib.sha256(script.encode()).digest() for script in (THEME, FONTS))
+    scripts = (f"'sha256-{b64encode(digest).decode()}'" for digest in digests)
+    return POLICY.format(scripts=" ".join(scripts))
 
 
 # -- Pages ----------------------------------------------------------------------------------------
@@ -96,8 +100,8 @@ def gather(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
     """Take what every page has from a page, before what only this page has is added."""
-    context |= {"joined_style": STYLE, "joined_script": SCRIPT, "theme_script": THEME}
-    context["policy"] = policy()
+    context |= {"joined_style": STYLE, "joined_script": SCRIPT, "policy": policy()}
+    context |= {"theme_script": THEME, "fonts_script": FONTS}
     # They are the same for each page. Other processes write pages too; those that this one
     # writes, such as the search page, are enough to know them in the end.
     vars(app)["joined"] = {
