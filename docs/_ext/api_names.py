@@ -1,6 +1,6 @@
 """The names that a page of the API documents, each with its first sentence.
 
-The directive ``api-names PAGE`` stands on the page that leads to the pages of the modules. It lists
+The directive ``api-names PAGE`` is for the page that leads to the pages of the modules. It lists
 what ``site_search`` has collected from the page that it names, so that a name is written once.
 """
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import tinycss2
-from tinycss2 import ast
+import tinycss2  # type: ignore[import-untyped]  # it has no types
+from tinycss2 import ast  # type: ignore[import-untyped]  # the same
 
 ICON_FONT = r"var\(--(pst-icon|fa-font)-"
 ICON_CLASS = re.compile(r"\.fa[bsr]?(?:-[\w-]+)?(?![\w-])")
@@ -69,7 +69,7 @@ class Declaration:
 
 @dataclass
 class Rule:
-    """Selectors, or an at-rule, and what stands in its braces."""
+    """Selectors, or an at-rule, and what is between its braces."""
 
     head: str
     body: list["Rule | Declaration"]
