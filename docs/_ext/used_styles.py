@@ -17,7 +17,8 @@ import tinycss2  # type: ignore[import-untyped]  # it has no types
 from tinycss2 import ast  # type: ignore[import-untyped]  # the same
 
 ICON_FONT = r"var\(--(pst-icon|fa-font)-"
-ICON_CLASS = re.compile(r"\.fa[bsr]?(?:-[\w-]+)?(?![\w-])")
+# A rule of the font itself, not one that places an icon inside something.
+ICON_CLASS = re.compile(r"\s*(\.fa[bsr]?(-[\w-]+)?)+(:{1,2}[\w-]+)?\s*")
 
 
 # -- What pages have and scripts can add ----------------------------------------------------------
@@ -174,7 +175,7 @@ def without_icon_font(rules: list[Rule]) -> list[Rule]:
         rule
         for rule in rules
         if not (rule.head == "@font-face" and "Font Awesome" in bare(str(rule)))
-        and not all(ICON_CLASS.search(selector) for selector in rule.head.split(","))
+        and not all(ICON_CLASS.fullmatch(selector) for selector in rule.head.split(","))
     ]
 
 
