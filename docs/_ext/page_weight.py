@@ -221,6 +221,10 @@ def join(app: Sphinx, exception: Exception | None) -> None:
     ]
     rules = with_fewer_letters(drop_unused(rules, used), used.characters, static)
     (static / STYLE).write_text("".join(map(str, rules)), "utf-8")
+    for pattern in UNUSED:
+        for path in static.glob(pattern):
+            if path.is_file():
+                path.unlink()
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
