@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tinycss2  # type: ignore[import-untyped]  # it has no types
-from tinycss2 import ast  # type: ignore[import-untyped]  # the same
+from tinycss2 import ast
 
 ICON_FONT = r"var\(--(pst-icon|fa-font)-"
 # A rule of the font itself, not one that places an icon inside something.
