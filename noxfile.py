@@ -236,9 +236,20 @@ def browser(session: nox.Session) -> None:
         folder = ("--screenshots", str(SCREENSHOTS / name)) if shots else ()
         session.run("python", f"docs/_scripts/check_{name}.py", str(SITE), *folder)
     session.run("python", "docs/_scripts/check_search.py", str(SITE))
+    session.run("python", "docs/_scripts/check_weight.py", str(SITE))
     session.run("python", "docs/_scripts/check_hosting.py", str(SITE))
     if shots:
         print(f"The screenshots are in {SCREENSHOTS}")
+
+
+@nox.session(default=False)
+def lighthouse(session: nox.Session) -> None:
+    """Ask Lighthouse, which npm fetches, about the built site: run `nox -s docs` first."""
+    if not (SITE / "index.html").exists():
+        session.error("There is no built site to ask about: run `nox -s docs` first")
+    install(session, "browser", "lighthouse", package=False)
+    script = "docs/_scripts/check_lighthouse.py"
+    session.run("python", script, str(SITE), str(BUILD / "lighthouse"), *session.posargs)
 
 
 @nox.session(default=False)

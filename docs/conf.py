@@ -45,6 +45,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_exercise",
+    "api_names",
     "build_report",
     "fair_shares",
     "hosting",
@@ -54,13 +55,14 @@ extensions = [
     "laboratory",
     "moved",
     "page_repairs",
+    "page_weight",
     "shared_cache",
     "site_search",
     "teaching",
     "warm_kernels",
 ]
 moved = json.loads((DOCS / "_data" / "moved.json").read_text("utf-8"))
-exclude_patterns = ["_build", "_data", "_ext", "_inventories", "_scripts"]
+exclude_patterns = ["_build", "_data", "_ext", "_icons", "_inventories", "_scripts"]
 templates_path = ["_templates"]
 nitpicky = True
 # Single backticks in docstrings are a link where there is something to link to, and code elsewhere

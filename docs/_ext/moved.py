@@ -24,7 +24,7 @@ STUB = """<!doctype html>
 <title>This page has moved</title>
 <meta name="robots" content="noindex">
 <link rel="canonical" href="{there}">
-<script>location.replace("{to}" + location.hash)</script>
+<script defer src="{script}"></script>
 <meta http-equiv="refresh" content="1; url={to}">
 <p>This page has moved to <a href="{to}">{to}</a>.</p>
 </html>
@@ -64,9 +64,10 @@ def pages(app: Sphinx, exception: Exception | None) -> None:
             if old in app.env.found_docs:
                 logger.warning("%s has moved, and is there", old)
             stub = Path(app.outdir, f"{old}.html")
+            script = "../" * old.count("/") + "_static/moved.js"
             stub.parent.mkdir(parents=True, exist_ok=True)
             there = f"{app.config.html_baseurl}{app.builder.get_target_uri(to)}"
-            text = STUB.format(to=escape(uri(app, old, new)), there=escape(there))
+            text = STUB.format(to=escape(uri(app, old, new)), there=escape(there), script=script)
             stub.write_text(text, "utf-8")
 
 

@@ -353,7 +353,8 @@ def address(place: str) -> str:
 def pages_of(site: Path) -> list[str]:
     """Give the pages, the longest first, so that no process is left with a long one at the end."""
     static = site / "_static"
-    files = (file for file in site.rglob("*.html") if static not in file.parents)
+    # 404.html is for another folder, in which check_hosting.py looks at it.
+    files = (f for f in site.rglob("*.html") if static not in f.parents and f.name != "404.html")
     lengths = {file.relative_to(site).as_posix(): file.stat().st_size for file in files}
     return sorted(lengths, key=lambda path: (-lengths[path], path))
 
@@ -367,7 +368,7 @@ def moved_wrongly(site: Path, moved: dict[str, str]) -> list[str]:
         page, _, section = before.partition("#")
         table, link = (
             re.search(tag, texts.get(page, ""))
-            for tag in ('<script id="u-moved"[^>]*>(.*?)</script>', 'rel="canonical" href="(.*?)"')
+            for tag in ('<script id="u-moved"[^>]*>(.*?)</script>', 'http-equiv="refresh" content="1; url=(.*?)"')
         )
         if section:
             to = json.loads(table[1]).get(section) if table else None

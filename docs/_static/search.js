@@ -69,7 +69,7 @@ const find = (query) =>
       // A word that is on no page may be misspelt.
       fuzzy: (term) => (known.has(term) || term.length < 5 || /[\d_[]/.test(term) ? false : 0.25),
       weights: { prefix: 0.4, fuzzy: 0.3 },
-      boostDocument: (id) => (SECTIONS[id].page === "reference/api.html" ? API : 1),
+      boostDocument: (id) => (SECTIONS[id].page.startsWith("reference/api") ? API : 1),
     })
     // A place with many of the words beats a place with one of them in its title.
     .map((result) => ({ ...result, score: result.score * result.queryTerms.length }))

@@ -53,6 +53,10 @@ if (folder.protocol.startsWith("http") && folder.pathname.endsWith(`/${version}/
     .catch(() => {}); // without an answer there is nothing to say
 }
 
+for (const button of document.querySelectorAll(".u-print")) {
+  button.addEventListener("click", () => print());
+}
+
 // The side bar of the theme opens and closes a part by a button without a name.
 for (const summary of document.querySelectorAll(".bd-sidebar-primary summary")) {
   const link = summary.closest("li")?.querySelector("a");
@@ -60,7 +64,7 @@ for (const summary of document.querySelectorAll(".bd-sidebar-primary summary")) 
 }
 
 // A drawing comes alive when it is touched: until then a page loads nothing of the laboratory.
-const here = new URL(".", document.querySelector('script[src*="site.js"]').src);
+const here = new URL(`${root.dataset.content_root}_static/`, location.href);
 const loaded = (element) =>
   new Promise((resolve, reject) => {
     element.addEventListener("load", resolve);

@@ -1,0 +1,47 @@
+"""A server on this machine that compresses as the site's hosts do."""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
+from typing import BinaryIO
+
+COMPRESSED = (".html", ".css", ".js", ".svg", ".txt", ".xml", ".json")
+
+
+class CompressingHandler(SimpleHTTPRequestHandler):
+    """Serve files without a line for each, texts as gzip."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def send_head(self) -> BytesIO | BinaryIO | None:
+        path = Path(self.translate_path(self.path))
+        if path.is_dir():
+            path /= "index.html"
+        if path.suffix not in COMPRESSED or not path.exists():
+            return super().send_head()
+        content = gzip.compress(path.read_bytes(), mtime=0)
+        self.send_response(200)
+        self.send_header("Content-Type", f"{self.guess_type(str(path))}; charset=utf-8")
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "max-age=600")  # as GitHub Pages says
+        self.end_headers()
+        return BytesIO(content)
+
+
+@contextmanager
+def served(site: Path) -> Iterator[str]:
+    """Serve a folder, and give its address."""
+    handler = partial(CompressingHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
