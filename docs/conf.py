@@ -45,6 +45,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_exercise",
+    "book",
     "build_report",
     "incremental",
     "katex_build",
@@ -54,6 +55,7 @@ extensions = [
     "page_repairs",
     "shared_cache",
     "site_search",
+    "take_away",
     "teaching",
 ]
 moved = json.loads((DOCS / "_data" / "moved.json").read_text("utf-8"))
@@ -159,6 +161,19 @@ intersphinx_mapping = {
     "torch": ("https://docs.pytorch.org/docs/stable", "_inventories/torch.inv"),
 }
 
+html_baseurl = "https://unrolled-rnn.github.io/unrolled/"
+
+# -- The EPUB, see `nox -s bundle` ----------------------------------------------------------------
+
+epub_title = "Unrolled: PyTorch's recurrent module, taken apart and put back together"
+epub_identifier = html_baseurl
+epub_scheme = "URL"
+epub_uid = "unrolled"
+epub_contributor = author
+epub_description = myst_html_meta["description"]
+epub_show_urls = "no"  # a device follows links
+epub_use_index = False
+
 # -- Look -----------------------------------------------------------------------------------------
 
 html_theme = "sphinx_book_theme"
@@ -179,6 +194,7 @@ html_theme_options = {
     "path_to_docs": "docs",
     "use_repository_button": False,
     "use_fullscreen_button": False,
+    "use_download_button": False,  # see take_away.py
     "home_page_in_toc": False,
     "show_navbar_depth": 2,
     "navbar_persistent": [],  # the search field of the side bar is enough

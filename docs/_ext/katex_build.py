@@ -158,7 +158,7 @@ def set_page(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             parent[place] = nodes.Text(text[stop.end() :])
 
 
-def _html(node: nodes.TextElement) -> str:
+def _html(self: HTML5Translator, node: nodes.TextElement) -> str:
     formula = _formula(node)
     set_formulas([formula])  # done already, but for titles that Sphinx copies into contents
     error, html = _results[formula]
@@ -167,12 +167,15 @@ def _html(node: nodes.TextElement) -> str:
         error = "write the starred environment, or the math directive with a label"
     if error:
         logger.warning("%s in the formula: %s", error, formula.tex, location=node, type="katex")
+    mathml = re.search(r"<math.*</math>", html, re.DOTALL)
+    if self.builder.name == "epub" and mathml:
+        return mathml[0]  # the device sets it
     return html
 
 
 def visit_math(self: HTML5Translator, node: nodes.math) -> None:
     """Write a formula inside a sentence."""
-    html = _html(node)
+    html = _html(self, node)
     formula = self.starttag(node, "span", "", CLASS="math notranslate nohighlight")
     formula += f"{html}</span>{self.encode(node.get('stop', ''))}"
     # Browsers may break a line after every part, even before a full stop; a long formula has to.
@@ -190,7 +193,7 @@ def visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
         self.add_permalink_ref(node, "Link to this equation")
         self.body.append("</span>")
     # A box of its own, so that a wide formula scrolls and its number stays.
-    self.body.append(f'<div class="u-scroll">{_html(node)}</div></div>\n')
+    self.body.append(f'<div class="u-scroll">{_html(self, node)}</div></div>\n')
     raise nodes.SkipNode
 
 
