@@ -35,6 +35,7 @@ version = release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))[
     "version"
 ]
 language = "en"
+html_baseurl = "https://unrolled-rnn.github.io/unrolled/"
 
 extensions = [
     "myst_nb",
@@ -160,8 +161,6 @@ intersphinx_mapping = {
     "numpy": ("https://numpy.org/doc/stable", "_inventories/numpy.inv"),
     "torch": ("https://docs.pytorch.org/docs/stable", "_inventories/torch.inv"),
 }
-
-html_baseurl = "https://unrolled-rnn.github.io/unrolled/"
 
 # -- The EPUB, see `nox -s bundle` ----------------------------------------------------------------
 

@@ -59,11 +59,16 @@ def make_zip(site: Path) -> Path:
 def make_epub(site: Path, folder: Path) -> Path:
     """Pack the EPUB again, with what it has to say, and without dates."""
     made = site / "unrolled.epub"
-    listed = next(folder.glob("*.epub"))
+    listed = next(folder.glob("*.epub"), None)
+    if listed is None:
+        sys.exit(f"There is no EPUB in {folder}: Sphinx builds it with -b epub")
     with zipfile.ZipFile(listed) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     manifest = with_properties(members["content.opf"].decode(), folder)
-    members["content.opf"] = manifest.encode()
+    # The time of the build gives way to the year of the copyright.
+    year = re.search(r"<dc:rights>(\d{4})", manifest)
+    day = f"{year[1] if year else 1980}-01-01T00:00:00Z"
+    members["content.opf"] = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", day, manifest).encode()
     pack(made, members.items())
     return made
 
