@@ -277,6 +277,12 @@ def test_outputs_in_a_notebook_show_anywhere(notebook: Any) -> None:
     assert solved["text"] == "solved\n"
 
 
+def test_a_page_says_where_its_markdown_is(site: Path) -> None:
+    html = (site / "sub/page.html").read_text("utf-8")
+    assert '<link rel="alternate" type="text/markdown" href="../sub/page.md">' in html
+    assert (site / "notebooks/requirements.txt").read_text("utf-8") == "unrolled[pages]==0.1.0\n"
+
+
 def test_a_script_is_python_with_its_prose(site: Path) -> None:
     text = (site / "notebooks/sub/page.py").read_text("utf-8")
     compile(text, "page.py", "exec")

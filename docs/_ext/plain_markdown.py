@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from docutils import nodes
-from katex_build import MACROS, _formula
+from katex_build import formula_of
 from myst_nb.sphinx_ import HideCodeCellNode  # type: ignore[import-untyped]  # it has no types
 from sphinx import addnodes
 from sphinx.util import logging
@@ -23,6 +23,8 @@ from sphinx_exercise.nodes import (  # type: ignore[import-untyped]  # it has no
     exercise_node,
     solution_node,
 )
+
+from unrolled_site.formulas import MACROS
 
 logger = logging.getLogger(__name__)
 
@@ -297,7 +299,7 @@ class Page:
     def _display(self, node: Any) -> str:
         number = node.get("number")
         tag = f" \\tag{{{number}}}" if number else ""
-        return f"$$\n{expand(_formula(node).tex).strip()}{tag}\n$$"
+        return f"$$\n{expand(formula_of(node).tex).strip()}{tag}\n$$"
 
     def _list(self, node: Any) -> str:
         start = node.get("start", 1)

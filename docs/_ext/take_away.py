@@ -273,6 +273,8 @@ def add_buttons(
             (f"{root}/{FOLDER}/{pagename}.py", "Script", "This page as a Python script"),
             *found,
         ]
+    markdown = f'<link rel="alternate" type="text/markdown" href="{root}/{pagename}.md">'
+    context["metatags"] = f"{context['metatags']}\n{markdown}"
     context.setdefault("header_buttons", []).append(
         {
             "type": "group",
@@ -316,6 +318,14 @@ def write_lists(app: Sphinx, exception: Exception | None) -> None:
     if exception or app.builder.name != "html":
         return
     out = Path(app.outdir)
+    for file in out.rglob("*.md"):
+        name = file.relative_to(out).with_suffix("").as_posix()
+        if not name.startswith("_") and name not in app.env.found_docs:
+            file.unlink()
+    # What Binder installs before it opens a notebook of the branch.
+    _file(app, f"{FOLDER}/requirements.txt").write_text(
+        f"unrolled[pages]=={app.config.version}\n", "utf-8"
+    )
     for kind in ("*.ipynb", "*.py"):
         for file in (out / FOLDER).rglob(kind):
             if file.relative_to(out / FOLDER).with_suffix("").as_posix() not in app.env.found_docs:

@@ -23,6 +23,13 @@ MARKUP = re.compile(
     r"|\\(?:act|gate|token|grad|hprev|[xh]t|[WH](?:ih|hh|in|out)|b(?:ih|hh))\b",
     re.MULTILINE,
 )
+# What the menu of a page with cells offers.
+OFFERED = (
+    "https://colab.research.google.com/github/",
+    "https://mybinder.org/v2/gh/",
+    ".ipynb",
+    ".py",
+)
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|builds?|opt)/[\w.-]+/")
 
 
@@ -77,6 +84,9 @@ def faults_of_page(site: Path, page: str) -> Iterator[str]:
     if not markdown.startswith("# "):
         yield "its Markdown does not begin with its title"
     yield from leftovers(markdown)
+    html = (site / f"{page}.html").read_text("utf-8")
+    offered = [f"/{page}.md", *(OFFERED if cells else ())]
+    yield from (f"its menu does not offer {each}" for each in offered if each not in html)
     if cells:
         yield from faults_of_notebook(files["ipynb"], markdown)
         script = files["py"].read_text("utf-8")
