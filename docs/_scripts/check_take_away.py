@@ -19,7 +19,7 @@ FENCED = re.compile(r"^[> ]*(`{3,}).*?^[> ]*\1[ ]*$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(`+).+?\1", re.DOTALL)
 # Markup of MyST, and commands of formulas that only this site has.
 MARKUP = re.compile(
-    r"^:::|^\([\w-]+\)=$|\{(?:glue|ref|doc|term|minutes|py)\b[\w:]*\}`|```\{|\{\{ ?\w+ ?\}\}"
+    r"^:::|^\([\w-]+\)=$|\{(?:glue|ref|doc|term|minutes|py)\b[\w:]*\}|```\{|\{\{ ?\w+ ?\}\}"
     r"|\\(?:act|gate|token|grad|hprev|[xh]t|[WH](?:ih|hh|in|out)|b(?:ih|hh))\b",
     re.MULTILINE,
 )

@@ -43,7 +43,7 @@ def with_properties(manifest: str, folder: Path) -> str:
         return found[0].replace("/>", f'properties="{" ".join(held)}" />') if held else found[0]
 
     return re.sub(
-        r'<item id="\w+" href="(?P<href>[^"]+\.xhtml)" media-type="[^"]+" />', item, manifest
+        r'<item id="[^"]+" href="(?P<href>[^"]+\.xhtml)" media-type="[^"]+" />', item, manifest
     )
 
 
