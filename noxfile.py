@@ -253,6 +253,30 @@ def lighthouse(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def notebooks(session: nox.Session) -> None:
+    """Run the site's notebooks from empty folders, with only the wheel: -- PAGE for some."""
+    if not (SITE / "notebooks").exists():
+        session.error("There are no notebooks to run: run `nox -s docs` first")
+    install(session, "notebooks", package=False)
+    session.install("-c", "constraints.txt", ".[pages]")  # as a reader does, not editable
+    session.run("python", "docs/_scripts/check_notebooks.py", str(SITE), *session.posargs)
+
+
+@nox.session(default=False)
+def bundle(session: nox.Session) -> None:
+    """Add the whole as a zip and an EPUB to the built site: run `nox -s docs` first."""
+    if not (SITE / "index.html").exists():
+        session.error("There is no built site to pack: run `nox -s docs` first")
+    install(session, "docs")
+    session.run("python", "docs/_scripts/check_take_away.py", str(SITE))
+    book = BUILD / "epub"
+    shutil.rmtree(book, ignore_errors=True)
+    # From the pages that the site was made of: no cell is executed again.
+    session.run("sphinx-build", *SPHINX, "-b", "epub", "docs", str(book))
+    session.run("python", "docs/_scripts/make_bundle.py", str(SITE), str(book))
+
+
+@nox.session(default=False)
 def resized(session: nox.Session) -> None:
     """Change the sizes of the worked example in its one place and build the site again."""
     install(session, "docs")

@@ -35,6 +35,10 @@ version = release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))[
     "version"
 ]
 language = "en"
+# Where the site is for good; Read the Docs says where it puts its own.
+html_baseurl = os.environ.get(
+    "READTHEDOCS_CANONICAL_URL", "https://unrolled-rnn.github.io/unrolled/"
+)
 
 extensions = [
     "myst_nb",
@@ -46,6 +50,7 @@ extensions = [
     "sphinx_design",
     "sphinx_exercise",
     "api_names",
+    "book",
     "build_report",
     "fair_shares",
     "hosting",
@@ -58,6 +63,7 @@ extensions = [
     "page_weight",
     "shared_cache",
     "site_search",
+    "take_away",
     "teaching",
     "warm_kernels",
 ]
@@ -160,14 +166,24 @@ intersphinx_mapping = {
     "torch": ("https://docs.pytorch.org/docs/stable", "_inventories/torch.inv"),
 }
 
+# -- The EPUB, see `nox -s bundle` ----------------------------------------------------------------
+
+epub_title = "Unrolled: PyTorch's recurrent module, taken apart and put back together"
+epub_identifier = html_baseurl
+epub_scheme = "URL"
+epub_uid = "unrolled"
+epub_contributor = author
+epub_description = (
+    "PyTorch's recurrent module, taken apart and put back together: "
+    "every shape, every number, every claim executed."
+)
+epub_show_urls = "no"  # a device follows links
+epub_use_index = False
+
 # -- Look -----------------------------------------------------------------------------------------
 
 html_theme = "sphinx_book_theme"
 html_title = "Unrolled"
-# Where the site is for good; Read the Docs says where it puts its own.
-html_baseurl = os.environ.get(
-    "READTHEDOCS_CANONICAL_URL", "https://unrolled-rnn.github.io/unrolled/"
-)
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["tokens.css", "site.css"]
@@ -184,6 +200,7 @@ html_theme_options = {
     "path_to_docs": "docs",
     "use_repository_button": False,
     "use_fullscreen_button": False,
+    "use_download_button": False,  # see take_away.py
     "home_page_in_toc": False,
     "show_navbar_depth": 2,
     "navbar_persistent": [],  # the search field of the side bar is enough

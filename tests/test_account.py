@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "docs/_scripts/torch_account.py"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text("utf-8")
-ACCOUNTS = sorted((ROOT / "docs/_data/torch").glob("*.json"))
+ACCOUNTS = sorted((ROOT / "src/unrolled_site/data/torch").glob("*.json"))
 SUPPORTED = ("2.13.0", "2.14.1", "2.15.0")
 
 
@@ -65,7 +65,9 @@ def test_accounts_are_complete(account: dict[str, Any], script: dict[str, Any]) 
     assert list(account) == [*head, *script["SECTIONS"], "docstrings", "tests", "pages"]
     assert all(account[section] for section in (*script["SECTIONS"], "docstrings"))
     assert set(account["messages"]) == set(
-        json.loads((ROOT / f"docs/_data/torch/{SUPPORTED[0]}.json").read_text("utf-8"))["messages"]
+        json.loads((ROOT / f"src/unrolled_site/data/torch/{SUPPORTED[0]}.json").read_text("utf-8"))[
+            "messages"
+        ]
     )
 
 

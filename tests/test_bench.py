@@ -66,7 +66,7 @@ def test_bounds_out_of_order_are_measured_again(
 
 
 def test_the_readme_agrees_with_the_file() -> None:
-    report = json.loads((ROOT / "docs/_data/bench.json").read_text("utf-8"))
+    report = json.loads((ROOT / "src/unrolled_site/data/bench.json").read_text("utf-8"))
     readme = (ROOT / "README.md").read_text("utf-8")
     assert "can be faster than `nn.RNN` and `nn.GRU`, forward and backward" in readme
     faster = {

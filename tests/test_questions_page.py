@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from unrolled_site import data
+
 DOCS = Path(__file__).parent.parent / "docs"
 HUB = (DOCS / "practice/questions.md").read_text("utf-8")
 NAMES = re.findall(r"^questions_\w+$", HUB, re.MULTILINE)
 PAGES = {f"practice/{name}": (DOCS / f"practice/{name}.md").read_text("utf-8") for name in NAMES}
-ENTRIES: list[dict[str, Any]] = json.loads((DOCS / "_data/questions.json").read_text("utf-8"))
+ENTRIES: list[dict[str, Any]] = data.read("questions")
 SEARCHES: list[dict[str, Any]] = json.loads((DOCS / "_data/searches.json").read_text("utf-8"))
 CELL = re.compile(r"^```\{code-cell\}.*?^```$", re.MULTILINE | re.DOTALL)
 QUESTION = re.compile(r"^\((?P<anchor>[\w-]+)\)=\n### (?P<title>.+)\n", re.MULTILINE)

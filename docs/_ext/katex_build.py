@@ -4,9 +4,8 @@ The page then carries finished HTML for the eye and MathML for screen readers; n
 the reader's browser. A formula that KaTeX refuses is a Sphinx warning with its place in the
 source, so that a strict build fails.
 
-`MACROS` is the notation of the site: one symbol, one colour (the classes of
-``unrolled_site.figures.palette``). The index belongs to the symbol and has its colour, so a formula
-says ``\ht = \act{\tanh}(\xt \Wih^\top + \bih + \hprev \Whh^\top + \bhh)``.
+The notation of the site is in ``unrolled_site.formulas``: one symbol, one colour (the classes of
+``unrolled_site.figures.palette``).
 """
 
 import json
@@ -24,44 +23,10 @@ from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
 
 from unrolled_site.figures.palette import PALETTE
+from unrolled_site.formulas import MACROS, Macro
 
 logger = logging.getLogger(__name__)
 
-
-class Macro(NamedTuple):
-    """One command of the notation: the token that colours it, what it expands to, its meaning."""
-
-    token: str  # a name in PALETTE; "" leaves the colour alone
-    tex: str
-    meaning: str
-
-
-MACROS: dict[str, Macro] = {
-    r"\x": Macro("x", "x", "input"),
-    r"\xt": Macro("x", "x_t", "input at time step t"),
-    r"\h": Macro("h", "h", "hidden state"),
-    r"\ht": Macro("h", "h_t", "hidden state after time step t"),
-    r"\hprev": Macro("h", "h_{t-1}", "hidden state before time step t"),
-    r"\hzero": Macro("h", "h_0", "initial hidden state"),
-    r"\hn": Macro("h", "h_n", "last hidden state"),
-    r"\c": Macro("c", "c", "cell state"),  # \c is the cedilla, of no use in a formula
-    r"\ct": Macro("c", "c_t", "cell state after time step t"),
-    r"\cprev": Macro("c", "c_{t-1}", "cell state before time step t"),
-    r"\czero": Macro("c", "c_0", "initial cell state"),
-    r"\cn": Macro("c", "c_n", "last cell state"),
-    r"\Wih": Macro("wih", "W_{ih}", "weights from input to hidden"),
-    r"\Whh": Macro("whh", "W_{hh}", "weights from hidden to hidden"),
-    r"\bih": Macro("b", "b_{ih}", "bias of the input's product"),
-    r"\bhh": Macro("b", "b_{hh}", "bias of the hidden state's product"),
-    r"\act": Macro("act", "#1", r"activation: \act{\tanh}"),
-    r"\grad": Macro("grad", "#1", r"gradient: \grad{\partial}"),
-    r"\gate": Macro("g#1", "#1_t", r"gate at time step t: \gate{i}; i f g o, r z n"),
-    # `gg` as a command would hide LaTeX's \gg, which is why gates have one command for all.
-    r"\token": Macro("#1", "#2", r"anything in the colour of a token: \token{wih}{W_{ii}}"),
-    r"\Hin": Macro("", r"H_{\text{in}}", "features of the input"),
-    r"\Hout": Macro("", r"H_{\text{out}}", "features of the hidden state"),
-}
-"""The commands of the notation, for the pages to use and for the notation page to list."""
 
 # One function in JavaScript: the error or the formula's HTML. `strict` refuses whatever LaTeX
 # would not take, except \htmlClass, on which the colours rest.
@@ -128,7 +93,7 @@ def set_formulas(formulas: Iterable[Formula]) -> None:
             _results[formula] = Result(error, html)
 
 
-def _formula(node: nodes.TextElement) -> Formula:
+def formula_of(node: nodes.TextElement) -> Formula:
     tex = node.astext()
     if isinstance(node, nodes.math):
         return Formula(tex, display=False)
@@ -148,7 +113,7 @@ def set_page(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     if app.builder.format != "html":
         return
     inline, blocks = list(doctree.findall(nodes.math)), doctree.findall(nodes.math_block)
-    set_formulas([_formula(node) for node in (*inline, *blocks)])
+    set_formulas([formula_of(node) for node in (*inline, *blocks)])
     for node in inline:
         text = node.next_node(descend=False, siblings=True)
         if isinstance(text, nodes.Text) and (stop := re.match(r"[^\w\s(\[-]+", text)):
@@ -158,8 +123,8 @@ def set_page(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             parent[place] = nodes.Text(text[stop.end() :])
 
 
-def _html(node: nodes.TextElement) -> str:
-    formula = _formula(node)
+def _html(self: HTML5Translator, node: nodes.TextElement) -> str:
+    formula = formula_of(node)
     set_formulas([formula])  # done already, but for titles that Sphinx copies into contents
     error, html = _results[formula]
     if not error and re.match(r"\\begin\{(align|alignat|equation|gather)\}", formula.tex):
@@ -167,12 +132,15 @@ def _html(node: nodes.TextElement) -> str:
         error = "write the starred environment, or the math directive with a label"
     if error:
         logger.warning("%s in the formula: %s", error, formula.tex, location=node, type="katex")
+    mathml = re.search(r"<math.*</math>", html, re.DOTALL)
+    if self.builder.name == "epub" and mathml:
+        return mathml[0]  # the device sets it
     return html
 
 
 def visit_math(self: HTML5Translator, node: nodes.math) -> None:
     """Write a formula inside a sentence."""
-    html = _html(node)
+    html = _html(self, node)
     formula = self.starttag(node, "span", "", CLASS="math notranslate nohighlight")
     formula += f"{html}</span>{self.encode(node.get('stop', ''))}"
     # Browsers may break a line after every part, even before a full stop; a long formula has to.
@@ -190,7 +158,7 @@ def visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
         self.add_permalink_ref(node, "Link to this equation")
         self.body.append("</span>")
     # A box of its own, so that a wide formula scrolls and its number stays.
-    self.body.append(f'<div class="u-scroll">{_html(node)}</div></div>\n')
+    self.body.append(f'<div class="u-scroll">{_html(self, node)}</div></div>\n')
     raise nodes.SkipNode
 
 

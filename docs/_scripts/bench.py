@@ -30,6 +30,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from unrolled_site.data import FOLDER
+
 # (N, L, H_in, H_out)
 SIZES = (
     (3, 5, 10, 20),
@@ -51,7 +53,7 @@ SEVERAL = (BASELINE, "unrolled", "unrolled, fast")  # what is timed with more th
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 PACKAGES = ("torch", "numpy", "jax", "jaxlib", "onnxruntime")
 LIBRARIES = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
-OUTPUT = Path(__file__).parent.parent / "_data" / "bench.json"
+OUTPUT = FOLDER / "bench.json"
 SAMPLE = 0.02  # seconds of one sample, at least
 SLOW = 0.1  # seconds of a call of `torch.nn` from which half the rounds have to do
 ATTEMPTS = 3  # measurements of the lower bounds, at most

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning
@@ -43,6 +42,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchrl.modules import GRUModule, LSTMModule, set_recurrent_mode
 
 from unrolled import fast, from_torch, modules, to_torch
+from unrolled_site.data import FOLDER
 
 warnings.simplefilter("ignore")  # of the libraries, which are not ours to mend
 logging.disable(logging.WARNING)
@@ -54,7 +54,7 @@ N, L, I, H = 48, 5, 10, 20  # noqa: E741 # its name on the pages
 BATCH = 16
 KINDS = ("RNN", "GRU", "LSTM")
 ROUNDING = 1e-5  # of float32, after some steps of training
-OUTPUT = Path(__file__).parent.parent / "_data" / "clients.json"
+OUTPUT = FOLDER / "clients.json"
 PACKAGES = (
     *("torch", "captum", "lightning", "skorch", "torchrl", "sb3-contrib", "opacus", "torchinfo"),
     *("pytorch-forecasting", "numpy"),

@@ -2,11 +2,11 @@
 
 ``python docs/_scripts/check_search.py SITE`` types every search of two lists into the search page
 in headless Chromium: the key words of the questions that the site answers
-(``docs/_data/questions.json``), and searches that were written by somebody who had not seen the
-site (``docs/_data/searches.json``), each with the sections that answer it. A search is right when
-one of its sections is among the first three results. On each page that has right results one of
-them is followed, and has to bring its heading to the screen. The exit code is 1 if one does not,
-or if fewer than nine tenths of a list are right; the others are printed.
+(``src/unrolled_site/data/questions.json``), and searches that were written by somebody who had not
+seen the site (``docs/_data/searches.json``), each with the sections that answer it. A search is
+right when one of its sections is among the first three results. On each page that has right results
+one of them is followed, and has to bring its heading to the screen. The exit code is 1 if one does
+not, or if fewer than nine tenths of a list are right; the others are printed.
 """
 
 import json
@@ -21,6 +21,8 @@ from urllib.parse import quote
 
 from check_browser import CHROMIUM_ARGUMENTS, QuietHandler, address, find_chromium
 from playwright.sync_api import Page, sync_playwright
+
+from unrolled_site.data import FOLDER
 
 DATA = Path(__file__).parent.parent / "_data"
 RESULTS_READ = 3
@@ -54,9 +56,9 @@ class Search(NamedTuple):
     places: list[str]
 
 
-def searches(name: str) -> list[Search]:
+def searches(file: Path) -> list[Search]:
     """Read a list of entries with ``searches`` and ``places``."""
-    entries = json.loads((DATA / name).read_text("utf-8"))
+    entries = json.loads(file.read_text("utf-8"))
     return [
         Search(typed, list(map(address, entry["places"])))
         for entry in entries
@@ -124,17 +126,17 @@ def main() -> None:
             viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
         )
         page, start = context.new_page(), f"http://127.0.0.1:{server.server_port}/search.html"
-        for name in ("questions.json", "searches.json"):
-            asked = searches(name)
+        for file in (FOLDER / "questions.json", DATA / "searches.json"):
+            asked = searches(file)
             page.goto(start)
             found, to_follow = ask(page, asked)
             right = len(asked) - found[0]
             print(
-                f"{name}: {right} of {len(asked)} searches show the right section among the first "
-                f"{RESULTS_READ}, {found[1]} of them first."
+                f"{file.name}: {right} of {len(asked)} searches show the right section among the "
+                f"first {RESULTS_READ}, {found[1]} of them first."
             )
             if right < SHARE * len(asked):
-                low.append(name)
+                low.append(file.name)
             hidden += sum(not follow(page, start, search) for search in to_follow.values())
         browser.close()
         server.shutdown()

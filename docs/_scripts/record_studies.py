@@ -3,14 +3,13 @@
     python docs/_scripts/record_studies.py           # both studies, in some minutes
     python docs/_scripts/record_studies.py long_gap  # one
 
-A study is written to ``_data/NAME.json``. The pages assert their sentences on what is recorded,
+A study is written to ``src/unrolled_site/data/NAME.json``. The pages assert their sentences on what is recorded,
 and train some of the networks again.
 """
 
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # as the pages are executed
@@ -20,9 +19,9 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 from unrolled_site import comparison, long_gap
+from unrolled_site.data import FOLDER
 from unrolled_site.tasks import recall
 
-DATA = Path(__file__).parent.parent / "_data"
 BITS = (8, 16, 24, 32, 40, 48, 60)
 LENGTH = comparison.TASKS["recall"][1]
 
@@ -78,7 +77,7 @@ STUDIES = {"networks": networks, "long_gap": runs}
 def main() -> None:
     for name in sys.argv[1:] or STUDIES:
         study = {"torch": torch.__version__.partition("+")[0], **STUDIES[name]()}
-        (DATA / f"{name}.json").write_text(json.dumps(study) + "\n", "utf-8")
+        (FOLDER / f"{name}.json").write_text(json.dumps(study) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

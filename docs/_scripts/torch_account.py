@@ -2,9 +2,10 @@
 
     python docs/_scripts/torch_account.py  # the account of the installed PyTorch, as JSON
 
-`docs/_data/torch` keeps one account for each version that was tried, `nox -s torch` writes them,
-and a test compares the installed version with its own. The values are those of any machine with the
-same system and processor family: no times, and of differences only whether they are within a bound.
+`src/unrolled_site/data/torch` keeps one account for each version that was tried, `nox -s torch`
+writes them, and a test compares the installed version with its own. The values are those of any
+machine with the same system and processor family: no times, and of differences only whether they
+are within a bound.
 """
 
 import contextlib
@@ -34,13 +35,14 @@ from torch.utils.checkpoint import checkpoint
 
 import unrolled
 from unrolled_site.catalogue import RAISED
+from unrolled_site.data import FOLDER
 from unrolled_site.example import H_in, H_out, L, N
 from unrolled_site.measures import gap, operators
 from unrolled_site.source import message, quote
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
-KEPT = DOCS / "_data" / "torch"
+KEPT = FOLDER / "torch"
 OFFICIAL = "module/official_docs"  # the page that decides about the docstrings
 LONGEST = 400  # characters of a message
 ANSI = re.compile(r"\x1b\[[\d;]*m")

@@ -6,18 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .data import FOLDER
+
 __all__ = ["changes", "code", "read", "since_when", "table"]
 
 Accounts = Mapping[str, Mapping[str, Any]]
 
 
-def read(folder: str | Path) -> dict[str, dict[str, Any]]:
+def read(folder: str | Path = FOLDER / "torch") -> dict[str, dict[str, Any]]:
     """Read all accounts.
 
     Parameters
     ----------
-    folder : str or Path
-        Where they are kept, one file for each version: ``2.14.1.json``.
+    folder : str or Path, optional
+        Where they are kept, one file for each version: ``2.14.1.json``. If left out, in the
+        package.
 
     Returns
     -------
@@ -31,7 +34,7 @@ def read(folder: str | Path) -> dict[str, dict[str, Any]]:
 
     Examples
     --------
-    >>> read("docs/_data/torch")["2.14.1"]["messages"]["error-script"].partition(":")[0]
+    >>> read()["2.14.1"]["messages"]["error-script"].partition(":")[0]
     'FutureWarning'
     """
     files = {file.stem: file for file in Path(folder).glob("*.json")}

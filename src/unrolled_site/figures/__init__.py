@@ -10,6 +10,7 @@ from .backward import backward_through_time
 from .charts import bars, histogram, lines
 from .draws import bits_to_weight, eigenvalues
 from .gates import gate_by_gate, gru_cell, lstm_cell
+from .images import as_images, image
 from .ladder import ladder
 from .language import text_streams, unit_over_text
 from .layers import layer_stack, output_and_states
@@ -31,6 +32,7 @@ __all__ = [
     "Figure",
     "Token",
     "addition_trees",
+    "as_images",
     "backward_through_time",
     "bars",
     "bits_to_weight",
@@ -43,6 +45,7 @@ __all__ = [
     "gate_sizes",
     "gru_cell",
     "histogram",
+    "image",
     "influence",
     "ladder",
     "layer_stack",

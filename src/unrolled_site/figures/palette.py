@@ -61,8 +61,13 @@ INK: dict[str, str] = {"light": "#222832", "dark": "#ced6dd"}
 """The text of a drawing that is a file of its own; in a page the ink is the page's."""
 
 
-def token_rules() -> str:
+def token_rules(dark: bool = True) -> str:
     """Write the tokens for a drawing that is a file of its own.
+
+    Parameters
+    ----------
+    dark : bool, default True
+        False leaves out the colours for dark backgrounds.
 
     Returns
     -------
@@ -75,8 +80,10 @@ def token_rules() -> str:
     True
     """
     light = f":root {{ color: {INK['light']}; {_properties('light')} }}"
-    dark = f":root {{ color: {INK['dark']}; {_properties('dark')} }}"
-    return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n{_classes()}"
+    if not dark:
+        return f"{light}\n{_classes()}"
+    on_dark = f":root {{ color: {INK['dark']}; {_properties('dark')} }}"
+    return f"{light}\n@media (prefers-color-scheme: dark) {{ {on_dark} }}\n{_classes()}"
 
 
 def figure_rules() -> str:
