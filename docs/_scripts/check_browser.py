@@ -368,7 +368,10 @@ def moved_wrongly(site: Path, moved: dict[str, str]) -> list[str]:
         page, _, section = before.partition("#")
         table, link = (
             re.search(tag, texts.get(page, ""))
-            for tag in ('<script id="u-moved"[^>]*>(.*?)</script>', 'http-equiv="refresh" content="1; url=(.*?)"')
+            for tag in (
+                '<script id="u-moved"[^>]*>(.*?)</script>',
+                'http-equiv="refresh" content="1; url=(.*?)"',
+            )
         )
         if section:
             to = json.loads(table[1]).get(section) if table else None

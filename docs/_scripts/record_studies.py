@@ -3,8 +3,8 @@
     python docs/_scripts/record_studies.py           # both studies, in some minutes
     python docs/_scripts/record_studies.py long_gap  # one
 
-A study is written to ``src/unrolled_site/data/NAME.json``. The pages assert their sentences on what is recorded,
-and train some of the networks again.
+A study is written to ``src/unrolled_site/data/NAME.json``. The pages assert their sentences on what
+is recorded, and train some of the networks again.
 """
 
 import json
