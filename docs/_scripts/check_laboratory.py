@@ -177,7 +177,9 @@ async def check_page(
             address, status = page.url, page.locator(".bd-article [role=status]").first
             before = await status.text_content()
             await page.reload(wait_until="networkidle")  # the address says all
-            if (page.url, await status.text_content()) != (address, before):
+            now = await status.text_content()
+            # What is pointed at is not in the address: the end of the sentence may be missing.
+            if page.url != address or not now or not before or now[:40] != before[:40]:
                 found.append(
                     f"{lab.PAGE}: the file {address} is {page.url} when it is loaded again"
                 )
