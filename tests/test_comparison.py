@@ -35,6 +35,17 @@ def test_batches_are_drawn_anew_with_each_seed_at_any_length() -> None:
     assert torch.equal(first[0], comparison.drawn(3, "addition", 1, length=7)[0][0])
 
 
+@pytest.mark.parametrize(("back", "share"), [(22, 1.0), (42, 0.25)])
+def test_a_network_that_looks_a_fixed_number_of_steps_back_follows_the_decoy(
+    back: int, share: float
+) -> None:
+    class Back(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:, -back : 1 - back, :4]  # (N, 1, 4), of the symbol that is there
+
+    assert comparison.followed(Back()) == pytest.approx(share, abs=0.06)
+
+
 def test_the_rate_falls_to_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = []
 

@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 NAMES = sorted(path.stem.removeprefix("lab_") for path in Path(__file__).parent.glob("lab_*.py"))
 
 
-async def new_context(browser: Browser, screen: str, **options: Any) -> BrowserContext:
+async def new_context(browser: Browser, screen: str = "wide", **options: Any) -> BrowserContext:
     width, height = SCREENS[screen]
     context = await browser.new_context(
         viewport={"width": width, "height": height}, has_touch=screen == "phone", **options
@@ -81,7 +81,7 @@ async def check_without(browser: Browser, address: str, lab: Any) -> list[str]:
     """Without scripts, and on paper, the executed example is there and the element is not."""
     found = []
     for scripts in (False, True):
-        context = await browser.new_context(java_script_enabled=scripts)
+        context = await new_context(browser, java_script_enabled=scripts)
         page = await context.new_page()
         await page.goto(address)
         if scripts:
@@ -147,7 +147,7 @@ def note_requests(page: Page, event: Any, requests: list[Request]) -> None:
 
 async def moved(browser: Browser, address: str) -> int:
     """Count the bytes that a page moves into an empty browser."""
-    context = await browser.new_context()
+    context = await new_context(browser)
     page = await context.new_page()
     requests: list[Request] = []
     note_requests(page, "requestfinished", requests)

@@ -27,6 +27,9 @@ __all__ = [
     "TASKS",
     "UPDATES",
     "compare",
+    "drawn",
+    "followed",
+    "recalling",
     "tested",
     "trained",
 ]
@@ -50,6 +53,7 @@ NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {
 
 
 def recalling(steps: int) -> Batch:
+    """Draw a batch of `recall` with a target of shape (N, 1)."""
     x, target = recall(N, steps)  # (N, steps + 2, 9), (N,)
     return x, target.unsqueeze(1)  # (N, 1)
 
@@ -72,7 +76,24 @@ TASKS: dict[str, tuple[Callable[[int], Batch], int, int, int]] = {
 
 
 def drawn(seed: int, task: str, number: int, length: int | None = None) -> list[Batch]:
-    """Draw batches of a task, at the length of training or at another."""
+    """Draw batches of a task.
+
+    Parameters
+    ----------
+    seed : int
+        Of PyTorch's generator.
+    task : str
+        A key of `TASKS`.
+    number : int
+        How many batches.
+    length : int, optional
+        That of training if left out.
+
+    Returns
+    -------
+    list of tuple of Tensor
+        ``x`` of shape (N, L, features) and ``target`` of shape (N, targets), each.
+    """
     torch.manual_seed(seed)
     draw, usual, *_ = TASKS[task]
     return [draw(length or usual) for _ in range(number)]
@@ -86,6 +107,22 @@ def logits_of(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 def trained(name: str, task: str, seed: int, rate: float, batches: Sequence[Batch]) -> nn.Module:
     """Make a network and train it, with Adam and a rate that falls linearly to zero.
+
+    Parameters
+    ----------
+    name, task : str
+        Keys of `NETWORKS` and `TASKS`.
+    seed : int
+        Of the initial parameters.
+    rate : float
+        The learning rate of the first update.
+    batches : sequence of tuple of Tensor
+        One for each update, as `drawn` gives them.
+
+    Returns
+    -------
+    torch.nn.Module
+        The trained network, in evaluation mode.
 
     Examples
     --------
@@ -113,6 +150,18 @@ def trained(name: str, task: str, seed: int, rate: float, batches: Sequence[Batc
 def tested(model: nn.Module, batches: Sequence[Batch]) -> tuple[float, float]:
     """Give the mean loss and the share of right answers.
 
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A network of `NETWORKS`.
+    batches : sequence of tuple of Tensor
+        As `drawn` gives them.
+
+    Returns
+    -------
+    loss, right : float
+        The mean cross entropy, and the share of targets that have the largest logit.
+
     Examples
     --------
     >>> torch.manual_seed(0)
@@ -128,6 +177,35 @@ def tested(model: nn.Module, batches: Sequence[Batch]) -> tuple[float, float]:
     return sum(losses) / len(losses), sum(right) / len(right)
 
 
+def followed(model: nn.Module) -> float:
+    """Give how often a network that recalls names a decoy.
+
+    The decoy is a second symbol, placed as many steps before the question as the first was in
+    training; the gap is twice as long.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A network that was trained on ``"recall"``.
+
+    Returns
+    -------
+    float
+        The share of 500 answers that name the decoy; guessing gives one quarter.
+
+    Examples
+    --------
+    >>> round(followed(lambda x: x[:, -22:-21, :4]), 1)  # it looks 22 steps back
+    1.0
+    """
+    torch.manual_seed(1000)
+    length = TASKS["recall"][1]
+    sequence, _ = recall(500, 2 * length)  # (500, 2 * length + 2, 9)
+    decoy = torch.randint(4, (500, 1))  # (500, 1)
+    sequence[:, -length - 2] = F.one_hot(decoy[:, 0], 9).float()
+    return tested(model, [(sequence, decoy)])[1]
+
+
 def compare(
     name: str,
     task: str,
@@ -137,6 +215,17 @@ def compare(
     updates: int = UPDATES,
 ) -> tuple[float, dict[int, nn.Module]]:
     """Choose a rate for a network, and train the network with this rate and each seed.
+
+    Parameters
+    ----------
+    name, task : str
+        Keys of `NETWORKS` and `TASKS`.
+    rates : sequence of float
+        To choose from.
+    seeds : sequence of int
+        One run each; seed 0 is for the choice.
+    updates : int
+        In every run.
 
     Returns
     -------

@@ -24,6 +24,13 @@ GAP, MOST, RATE = 500, 220, 0.015
 class Reader(nn.Module):
     """Read a sequence and answer with one of some classes.
 
+    Parameters
+    ----------
+    rnn : torch.nn.Module
+        A recurrent module with ``batch_first=True``.
+    classes : int
+        To answer with.
+
     Examples
     --------
     >>> Reader(nn.GRU(9, 20, batch_first=True))(torch.zeros(3, 5, 9)).shape
@@ -149,6 +156,26 @@ def learn(
     most: int = MOST,
 ) -> Run:
     """Train until five batches in a row are right, or for `most` updates.
+
+    Parameters
+    ----------
+    make : callable
+        Gives the recurrent module, as in `TRIALS`.
+    seed : int
+        Of the initial parameters and the batches.
+    reader : type
+        `Reader`, or a class derived from it.
+    gap : callable
+        Gives the gap of the next batch.
+    clip : float
+        The largest norm of a gradient.
+    most : int
+        Updates after which a run ends.
+
+    Returns
+    -------
+    Run
+        What came of it.
 
     Examples
     --------
