@@ -23,7 +23,7 @@ def test_a_loss_reads_the_last_steps(task: str, targets: int) -> None:
     model = comparison.NETWORKS["GRU"](*comparison.TASKS[task][2:])
     logits = comparison.logits_of(model, x, target)  # (N, C, targets)
     assert torch.equal(logits[:, :, -1], model(x)[:, -1])
-    loss, right = comparison.tested(model, [(x, target)] * 2)
+    loss, right = comparison.score(model, [(x, target)] * 2)
     assert loss == pytest.approx(F.cross_entropy(logits, target).item())
     assert right == pytest.approx((logits.argmax(1) == target).float().mean().item())
 

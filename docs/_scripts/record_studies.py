@@ -29,13 +29,13 @@ def recorded(task: str, name: str) -> dict[str, object]:
     length = comparison.TASKS[task][1]
     tests = [comparison.drawn(1000, task, 8, times * length) for times in (1, 2)]
     each: dict[str, list[Any]] = {
-        "right": [[comparison.tested(m, batches)[1] for batches in tests] for m in models.values()]
+        "right": [[comparison.score(m, batches)[1] for batches in tests] for m in models.values()]
     }
     if task == "recall":
         each["followed"] = [comparison.followed(m) for m in models.values()]
     if task == "addition":
         longer = [comparison.drawn(1000, task, 4, bits) for bits in BITS]
-        each["longer"] = [[comparison.tested(m, b)[1] for b in longer] for m in models.values()]
+        each["longer"] = [[comparison.score(m, b)[1] for b in longer] for m in models.values()]
     print(f"{task:9} {name:14} rate {rate:<5}  right {each['right']}", flush=True)
     return {"rate": rate, **each}
 

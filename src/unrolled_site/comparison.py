@@ -30,7 +30,7 @@ __all__ = [
     "drawn",
     "followed",
     "recalling",
-    "tested",
+    "score",
     "trained",
 ]
 
@@ -127,27 +127,26 @@ def trained(name: str, task: str, seed: int, rate: float, batches: Sequence[Batc
     Examples
     --------
     >>> model = trained("GRU", "addition", 1, 0.03, drawn(1, "addition", 20))
-    >>> 0.5 < tested(model, drawn(2, "addition", 4))[1] < 1
+    >>> 0.5 < score(model, drawn(2, "addition", 4))[1] < 1
     True
     """
     torch.manual_seed(seed)
     model = NETWORKS[name](*TASKS[task][2:])
     if name == "LSTM, chrono_":
-        assert isinstance(model, Recurrent)
-        schemes.chrono_(model.rnn, batches[0][0].shape[1])
+        schemes.chrono_(model.get_submodule("rnn"), batches[0][0].shape[1])
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0, len(batches))
     for x, target in batches:
         loss = F.cross_entropy(logits_of(model, x, target), target)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
         optimiser.step()
         falling.step()
     return model.eval()
 
 
-def tested(model: nn.Module, batches: Sequence[Batch]) -> tuple[float, float]:
+def score(model: nn.Module, batches: Sequence[Batch]) -> tuple[float, float]:
     """Give the mean loss and the share of right answers.
 
     Parameters
@@ -166,7 +165,7 @@ def tested(model: nn.Module, batches: Sequence[Batch]) -> tuple[float, float]:
     --------
     >>> torch.manual_seed(0)
     <torch._C.Generator object at 0x...>
-    >>> loss, right = tested(NETWORKS["GRU"](2, 2), drawn(1, "addition", 2))
+    >>> loss, right = score(NETWORKS["GRU"](2, 2), drawn(1, "addition", 2))
     >>> 0.3 < right < 0.7
     True
     """
@@ -203,7 +202,7 @@ def followed(model: nn.Module) -> float:
     sequence, _ = recall(500, 2 * length)  # (500, 2 * length + 2, 9)
     decoy = torch.randint(4, (500, 1))  # (500, 1)
     sequence[:, -length - 2] = F.one_hot(decoy[:, 0], 9).float()
-    return tested(model, [(sequence, decoy)])[1]
+    return score(model, [(sequence, decoy)])[1]
 
 
 def compare(
@@ -242,7 +241,7 @@ def compare(
     """
     held_out = drawn(2000, task, 8)
     first = drawn(0, task, updates)
-    losses = {rate: tested(trained(name, task, 0, rate, first), held_out)[0] for rate in rates}
+    losses = {rate: score(trained(name, task, 0, rate, first), held_out)[0] for rate in rates}
     rate = min(losses, key=losses.__getitem__)
     return rate, {
         seed: trained(name, task, seed, rate, drawn(seed, task, updates)) for seed in seeds
