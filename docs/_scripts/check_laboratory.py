@@ -40,6 +40,7 @@ MORE = 120_000  # bytes that a page of the laboratory may move beyond the lighte
 Result = TypeVar("Result")
 # The first sentence of what a page says; a later one may be about what is pointed at.
 SAID = "document.querySelector('.bd-article [role=status]').innerText.split('\\n')[0]"
+SHOWN = "document.querySelector('.bd-article [role=status]')?.innerText"
 NAMES = sorted(path.stem.removeprefix("lab_") for path in Path(__file__).parent.glob("lab_*.py"))
 
 
@@ -147,13 +148,17 @@ def note_requests(page: Page, event: Any, requests: list[Request]) -> None:
     page.on(event, lambda request: requests.append(request))
 
 
-async def moved(browser: Browser, address: str) -> int:
-    """Count the bytes that a page moves into an empty browser."""
+async def moved(browser: Browser, address: str, ready: str) -> int:
+    """Count the bytes that a page moves into an empty browser until `ready` is true of it."""
     context = await new_context(browser)
     page = await context.new_page()
     requests: list[Request] = []
     note_requests(page, "requestfinished", requests)
-    await page.goto(address, wait_until="networkidle")
+    # On a busy machine the network is also idle before the page has asked for everything.
+    await page.goto(address, wait_until="load")
+    await page.evaluate("document.fonts.ready.then(() => null)")
+    await page.wait_for_function(ready)
+    await page.wait_for_load_state("networkidle")
     total = sum([(await request.sizes())["responseBodySize"] for request in requests])
     await context.close()
     return total
@@ -223,10 +228,9 @@ async def check_site(
         ]
         found = [text for texts in await asyncio.gather(*map(in_turn, checks)) for text in texts]
         chapters = [path.relative_to(site).as_posix() for path in site.glob(CHAPTERS)]
-        paths = [*chapters, *(lab.PAGE for lab in labs)]
-        weighed = await asyncio.gather(*(in_turn(moved(browser, base + path)) for path in paths))
+        ready = dict.fromkeys(chapters, "true") | dict.fromkeys([lab.PAGE for lab in labs], SHOWN)
+        weights = {path: await moved(browser, base + path, when) for path, when in ready.items()}
         await browser.close()
-    weights = dict(zip(paths, weighed, strict=True))
     lightest = min(weights[path] for path in chapters)
     for lab in labs:
         apart = (site / lab.APART).stat().st_size if hasattr(lab, "APART") else 0
