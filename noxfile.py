@@ -26,8 +26,7 @@ ROOT = Path(__file__).parent
 BUILD = ROOT / "docs" / "_build"
 SITE = BUILD / "html"
 SCREENSHOTS = BUILD / "screenshots"
-# Sphinx deals pages out to processes by number, not by how long they take: with two processes for
-# each of two cores, the core that is done first has something left to do.
+# Two processes for each of two cores: one that waits for its kernel leaves a core to others.
 STRICT = ["-T", "-n", "-W", "--keep-going", "-j", "4"]
 SPHINX = [*STRICT, "-d", str(BUILD / "doctrees")]
 # It is there while the last build was free of warnings. Sphinx does not repeat the warnings of

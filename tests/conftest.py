@@ -2,10 +2,6 @@
 
 HYPOTHESIS_PROFILE=nightly draws fresh examples, and many; `mutation` draws few, for a first look
 at thousands of changes. The default profile draws what a landing can wait for.
-
-Tracing makes Python two to three times as slow, so not every test is traced. What Hypothesis draws
-is not, nor what is marked `no_cover`: many cases of what other tests reach already. Coverage is
-100 % without them, and does not depend on what is drawn.
 """
 
 import os
@@ -35,12 +31,6 @@ hypothesis.settings.register_profile(
     "mutation", hypothesis.settings.get_profile("default"), max_examples=40
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if hasattr(getattr(item, "obj", None), "hypothesis"):
-            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ def test_a_loss_reads_the_last_steps(task: str, targets: int) -> None:
     model = comparison.NETWORKS["GRU"](*comparison.TASKS[task][2:])
     logits = comparison.logits_of(model, x, target)  # (N, C, targets)
     assert torch.equal(logits[:, :, -1], model(x)[:, -1])
-    loss, right = comparison.tested(model, [(x, target)] * 2)
+    loss, right = comparison.score(model, [(x, target)] * 2)
     assert loss == pytest.approx(F.cross_entropy(logits, target).item())
     assert right == pytest.approx((logits.argmax(1) == target).float().mean().item())
 
@@ -33,6 +33,17 @@ def test_batches_are_drawn_anew_with_each_seed_at_any_length() -> None:
     assert first[0].shape == (comparison.N, 7, 2)
     assert not torch.equal(first[0], second[0])
     assert torch.equal(first[0], comparison.drawn(3, "addition", 1, length=7)[0][0])
+
+
+@pytest.mark.parametrize(("back", "share"), [(22, 1.0), (42, 0.25)])
+def test_a_network_that_looks_a_fixed_number_of_steps_back_follows_the_decoy(
+    back: int, share: float
+) -> None:
+    class Back(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:, -back : 1 - back, :4]  # (N, 1, 4), of the symbol that is there
+
+    assert comparison.followed(Back()) == pytest.approx(share, abs=0.06)
 
 
 def test_the_rate_falls_to_zero(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1319,7 +1319,6 @@ def examine(reference: str, write: Write, **keywords: Any) -> Diagnosis:
     return diagnose(write(module), module, **keywords)  # type: ignore[arg-type] # see REFERENCES
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(("reference", "write", "expected"), WRONG)
 def test_what_is_wrong_is_explained(
     reference: str, write: Write, expected: tuple[str, ...]
@@ -1344,7 +1343,6 @@ def test_what_is_right_is_equal(reference: str, write: Write) -> None:
     assert diagnosis.difference < (1e-5 if reference == "rnn in float32" else 1e-10)
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(("reference", "write"), UNEXPLAINED)
 def test_what_is_wrong_in_another_way_is_not_explained(reference: str, write: Write) -> None:
     diagnosis = examine(reference, write)
@@ -1368,7 +1366,6 @@ def test_every_known_mistake_lives_in_the_zoo_or_is_an_order_of_gates() -> None:
     assert names - orders <= kept
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("mode", ["LSTM", "GRU"])
 def test_every_order_of_the_gates_is_told_from_the_others(mode: str) -> None:
     """Rearrange the blocks of a copy: it reads the parameters of the reference in that order."""
@@ -1413,7 +1410,6 @@ def test_a_module_equals_itself(kind: str, keywords: dict[str, Any]) -> None:
     assert diagnosis.dtype == torch.float64  # a copy of it
 
 
-@pytest.mark.no_cover
 def test_the_same_call_gives_the_same_diagnosis() -> None:
     rnn = nn.RNN(H_IN, H)
     forward = the_founding_article(nn.RNN(H_IN, H, batch_first=True).requires_grad_(False))

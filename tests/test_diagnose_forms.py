@@ -295,7 +295,6 @@ def test_what_it_returns(name: str) -> None:
     assert any(note in one for one in diagnosis.notes)
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("wrong", ["h", "c"])
 def test_names_are_read_as_carefully_as_places(wrong: str) -> None:
     """A wrong part under each name is found, and alone."""

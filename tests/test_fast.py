@@ -301,7 +301,6 @@ def graph(node: Any) -> set[Any]:
 # Derivatives
 
 
-@pytest.mark.no_cover
 @every_module
 @pytest.mark.parametrize(
     ("layout", "numbers"), [("batched", 2**62), ("batched", -1), ("packed unsorted", -1)]

@@ -795,7 +795,6 @@ MUTATIONS = {
 }
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     mutation = MUTATIONS[name]

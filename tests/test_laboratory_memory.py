@@ -227,7 +227,6 @@ SAMPLES = [
 ]
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     original, mutation, check = MUTATIONS[name]

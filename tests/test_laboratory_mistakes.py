@@ -386,7 +386,6 @@ def all_differences(engine: Mistakes) -> Iterator[str]:
             yield from differences(engine, setting, mistake)
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     folder = mutated(tmp_path, "mistakes", *MUTATIONS[name])

@@ -440,7 +440,6 @@ MUTATIONS = {
 }
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     folder = mutated(tmp_path, "step", *MUTATIONS[name])

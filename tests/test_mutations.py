@@ -1119,7 +1119,6 @@ def copied(folder: Path, change: Mutation | None = None) -> Iterator[ModuleType]
             del sys.modules[module]
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
 def test_an_unchanged_copy_passes(check: Check, tmp_path: Path) -> None:
     with copied(tmp_path / "unchanged") as package:
@@ -1127,7 +1126,6 @@ def test_an_unchanged_copy_passes(check: Check, tmp_path: Path) -> None:
         assert list(check(package)) == []
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
     mutation = MUTATIONS[name]

@@ -316,3 +316,14 @@ def test_a_name_without_a_place_is_refused(name: str) -> None:
     message = f"^name should end in a place such as _l0 or _l0_reverse, got {re.escape(repr(name))}"
     with pytest.raises(ValueError, match=message):
         shapes.parse_parameter_name(name)
+
+
+def test_the_shapes_of_one_bidirectional_lstm_of_two_layers() -> None:
+    assert shapes.input_shape(5, 3, 10) == (5, 3, 10)
+    assert shapes.input_shape(5, 3, 10, batch_first=True) == (3, 5, 10)
+    assert shapes.input_shape(5, None, 10) == (5, 10)
+    assert shapes.output_shape(5, 3, 20, bidirectional=True, proj_size=7) == (5, 3, 14)
+    assert shapes.output_shape(5, 3, 20, bidirectional=True, batch_first=True) == (3, 5, 40)
+    assert shapes.hidden_state_shape(3, 20, 2, True, 7) == (4, 3, 7)
+    assert shapes.cell_state_shape(3, 20, 2, True) == (4, 3, 20)
+    assert shapes.cell_state_shape(None, 20, 2, True) == (4, 20)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from unrolled import bptt
 from unrolled.bptt import rnn_slope
 from unrolled_site.example import worked_example
 from unrolled_site.source import Quotation, message, quote
@@ -47,6 +48,13 @@ def test_last_is_looked_for_after_first() -> None:
 
 def test_class() -> None:
     assert quote(nn.RNNBase, last="class").text == "class RNNBase(Module):"
+
+
+def test_lines_of_a_module_have_the_numbers_that_they_have_in_its_file() -> None:
+    quotation = quote(bptt, first="import", last="import")
+    lines = Path(bptt.__file__).read_text("utf-8").splitlines()
+    assert quotation.text.startswith("import")
+    assert lines[quotation.first_line - 1] == quotation.text
 
 
 def test_indentation_is_kept_within() -> None:

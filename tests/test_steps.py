@@ -211,7 +211,6 @@ def test_own_step_against_a_loop_by_hand(name: str, layout: str, each: bool) -> 
         np.testing.assert_allclose(a.detach(), b, rtol=0, atol=1e-12)
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", CUSTOM)
 def test_gradients_of_an_own_step_against_differences(name: str) -> None:
     module, _, x, _ = build(name, each=True)

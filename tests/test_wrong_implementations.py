@@ -244,7 +244,6 @@ def test_all_are_told() -> None:
     assert len(NAMED) >= 0.9 * len(CASES)
 
 
-@pytest.mark.no_cover
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported")
 @pytest.mark.parametrize(
     "name", [name for name in (*NAMED, *LOCATED) if NIGHTLY or name not in SLOW]

@@ -12,33 +12,31 @@ import os
 import random
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from multiprocessing.connection import Client, Listener
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 MODULES = ("torch", "matplotlib", "ipykernel.kernelapp", "unrolled", "unrolled_site.figures")
 
 
-def serve(address: str) -> None:
-    """Fork a kernel for each that connects to `address`, until standard input is closed."""
+def serve(listener: socket.socket) -> None:
+    """Fork a kernel for each that connects, until standard input is closed."""
     del sys.path[0]  # the folder of this file, which a kernel does not see
-    listener = Listener(address, "AF_UNIX", backlog=64)
-    os.environ["MPLBACKEND"] = (
-        "module://matplotlib_inline.backend_inline"  # as every kernel sets it
-    )
+    # As every kernel sets it.
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for name in MODULES:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels that have ended leave nothing behind
-    socket = listener._listener._socket  # type: ignore[attr-defined]  # there is no other way to wait for two
-    while socket in select.select([socket, sys.stdin], [], [])[0]:
-        with listener.accept() as connection:
+    while listener in select.select([listener, sys.stdin], [], [])[0]:
+        with Connection(listener.accept()[0].detach()) as connection:
             command, folder, environment = connection.recv()
             if not os.fork():
                 listener.close()
@@ -103,27 +101,35 @@ def start(app: Any, env: Any, pages: list[str]) -> None:
 
     folder = tempfile.TemporaryDirectory(prefix="kernels-")
     address = str(Path(folder.name, "socket"))
-    # The pipe is inherited by the processes of the build: it is closed when the last has ended.
-    process = subprocess.Popen([sys.executable, __file__, address], stdin=subprocess.PIPE)
+    # Only the other process holds on to the listener: if it ends, nobody waits for it. Its standard
+    # input is inherited by the processes of the build: it is closed when the last has ended.
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(64)
+        number = listener.fileno()
+        process = subprocess.Popen(
+            [sys.executable, __file__, str(number)], stdin=subprocess.PIPE, pass_fds=[number]
+        )
 
     def fork_kernel(
         command: list[str], env: Mapping[str, str] | None = None, cwd: str | None = None, **_: Any
     ) -> Kernel:
-        while not Path(address).exists():
-            if process.returncode is not None:
-                raise RuntimeError("the process that forks kernels has ended")
-            time.sleep(0.05)
-        with Client(address, "AF_UNIX") as connection:
+        asking = socket.socket(socket.AF_UNIX)
+        asking.connect(address)
+        with Connection(asking.detach()) as connection:
             connection.send((command, cwd or os.getcwd(), dict(env or os.environ)))
             return Kernel(connection.recv())
 
+    usual = local_provisioner.launch_kernel  # type: ignore[attr-defined]  # see below
+
     def stop(app: Any, exception: Exception | None) -> None:
+        local_provisioner.launch_kernel = usual  # type: ignore[attr-defined]  # see below
         assert process.stdin
         process.stdin.close()
         process.wait()
         folder.cleanup()
 
-    local_provisioner.launch_kernel = fork_kernel  # type: ignore[attr-defined, assignment]  # a part of Popen
+    local_provisioner.launch_kernel = fork_kernel  # type: ignore[attr-defined, assignment]  # a part of it will do
     app.connect("build-finished", stop)
 
 
@@ -134,4 +140,4 @@ def setup(app: Any) -> dict[str, bool]:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,9 +1,9 @@
 """Use the laboratory of the built site as a reader does, and compare what it shows with torch.
 
 ``python docs/_scripts/check_laboratory.py SITE`` drives every page, or those of ``--only NAME …``:
-by keyboard and mouse on a wide screen, by touch on a phone. ``lab_NAME.py`` says how, and what to
-compare with torch. The pages come from a server, below a path, and once more, for the phone, from
-the files themselves. Nothing may be asked of another host, the console stays quiet, and axe-core
+by keyboard and mouse, and on a phone by touch. ``lab_NAME.py`` says how, and what to compare with
+torch. The pages come from a server, below a path, and once more, by touch, from the files
+themselves. Nothing may be asked of another host, the console stays quiet, and axe-core
 finds nothing to object to in any state. Without scripts and on paper there is an executed example
 instead. Drawings in chapters come alive when they are touched, and not before. ``--screenshots
 FOLDER`` keeps pictures of all this. The exit code is 1 if anything was found.
@@ -38,10 +38,13 @@ from playwright.async_api import Browser, BrowserContext, Error, Page, Request, 
 CHAPTERS = "walkthrough/*.html"
 MORE = 120_000  # bytes that a page of the laboratory may move beyond the lightest chapter
 Result = TypeVar("Result")
+# The first sentence of what a page says; a later one may be about what is pointed at.
+SAID = "document.querySelector('.bd-article [role=status]').innerText.split('\\n')[0]"
+SHOWN = "document.querySelector('.bd-article [role=status]')?.innerText"
 NAMES = sorted(path.stem.removeprefix("lab_") for path in Path(__file__).parent.glob("lab_*.py"))
 
 
-async def new_context(browser: Browser, screen: str, **options: Any) -> BrowserContext:
+async def new_context(browser: Browser, screen: str = "wide", **options: Any) -> BrowserContext:
     width, height = SCREENS[screen]
     context = await browser.new_context(
         viewport={"width": width, "height": height}, has_touch=screen == "phone", **options
@@ -81,7 +84,7 @@ async def check_without(browser: Browser, address: str, lab: Any) -> list[str]:
     """Without scripts, and on paper, the executed example is there and the element is not."""
     found = []
     for scripts in (False, True):
-        context = await browser.new_context(java_script_enabled=scripts)
+        context = await new_context(browser, java_script_enabled=scripts)
         page = await context.new_page()
         await page.goto(address)
         if scripts:
@@ -145,13 +148,17 @@ def note_requests(page: Page, event: Any, requests: list[Request]) -> None:
     page.on(event, lambda request: requests.append(request))
 
 
-async def moved(browser: Browser, address: str) -> int:
-    """Count the bytes that a page moves into an empty browser."""
-    context = await browser.new_context()
+async def moved(browser: Browser, address: str, ready: str) -> int:
+    """Count the bytes that a page moves into an empty browser until `ready` is true of it."""
+    context = await new_context(browser)
     page = await context.new_page()
     requests: list[Request] = []
     note_requests(page, "requestfinished", requests)
-    await page.goto(address, wait_until="networkidle")
+    # On a busy machine the network is also idle before the page has asked for everything.
+    await page.goto(address, wait_until="load")
+    await page.evaluate("document.fonts.ready.then(() => null)")
+    await page.wait_for_function(ready)
+    await page.wait_for_load_state("networkidle")
     total = sum([(await request.sizes())["responseBodySize"] for request in requests])
     await context.close()
     return total
@@ -160,7 +167,7 @@ async def moved(browser: Browser, address: str) -> int:
 async def check_page(
     browser: Browser, base: str, lab: Any, screen: str, shots: Path | None
 ) -> list[str]:
-    """Use a page: with everything on it on a wide screen, by touch on a phone."""
+    """Use everything on a page, on a phone also by touch, and from files by touch alone."""
     found: list[str] = []
     context = await new_context(browser, screen, reduced_motion="reduce")
     served = base.startswith("http")
@@ -170,17 +177,18 @@ async def check_page(
     listen(page, base, found)
     try:
         await page.goto(base + lab.PAGE, wait_until="networkidle")
-        await (lab.check if screen == "wide" else lab.check_touch)(page, found)
+        if served:
+            await lab.check(page, found)
+        if screen == "phone":
+            await lab.check_touch(page, found)
         if served:
             found += await check_states(page, base + lab.PAGE, lab, screen, shots)
         else:
-            address, status = page.url, page.locator(".bd-article [role=status]").first
-            before = await status.text_content()
+            address, said = page.url, await page.evaluate(SAID)
             await page.reload(wait_until="networkidle")  # the address says all
-            if (page.url, await status.text_content()) != (address, before):
-                found.append(
-                    f"{lab.PAGE}: the file {address} is {page.url} when it is loaded again"
-                )
+            await page.wait_for_function(f"(said) => said && {SAID} === said", arg=said)
+            if page.url != address:
+                found.append(f"{lab.PAGE}: {address} is {page.url} when it is loaded again")
     except Error as error:
         found.append(f"{lab.PAGE}, {screen}: the page could not be used further: {error}")
     await context.close()
@@ -220,10 +228,9 @@ async def check_site(
         ]
         found = [text for texts in await asyncio.gather(*map(in_turn, checks)) for text in texts]
         chapters = [path.relative_to(site).as_posix() for path in site.glob(CHAPTERS)]
-        paths = [*chapters, *(lab.PAGE for lab in labs)]
-        weighed = await asyncio.gather(*(in_turn(moved(browser, base + path)) for path in paths))
+        ready = dict.fromkeys(chapters, "true") | dict.fromkeys([lab.PAGE for lab in labs], SHOWN)
+        weights = {path: await moved(browser, base + path, when) for path, when in ready.items()}
         await browser.close()
-    weights = dict(zip(paths, weighed, strict=True))
     lightest = min(weights[path] for path in chapters)
     for lab in labs:
         apart = (site / lab.APART).stat().st_size if hasattr(lab, "APART") else 0

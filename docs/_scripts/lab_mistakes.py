@@ -95,6 +95,13 @@ def compare(
             found.append(f"{what}: the matrix {name} of step {t + 1} is {drawn}, not {states}")
 
 
+# Go to an address, and wait until the page, which was told first, has read it.
+GO = """(hash) => new Promise((done) => {
+  addEventListener("hashchange", () => done(), { once: true });
+  location.hash = hash;
+})"""
+
+
 async def check(page: Page, found: list[str]) -> None:
     lab = page.locator("unrolled-mistakes")
     compare(
@@ -154,16 +161,14 @@ async def check(page: Page, found: list[str]) -> None:
         ("module=CNN", "module should be RNN or GRU or LSTM, got CNN"),
         ("step=13", "step should be a whole number from 1 to 12, got 13"),
     ):
-        await page.evaluate(f"location.hash = '{hash_}'")
-        await page.wait_for_timeout(100)
+        await page.evaluate(GO, hash_)
         seen = await page.evaluate(READ)
         if why not in seen["status"] or not seen["hidden"]:
             found.append(f"#{hash_}: the page says {seen['status']}")
 
 
 async def check_touch(page: Page, found: list[str]) -> None:
-    await page.evaluate("location.hash = 'module=RNN&mistake=hh_stored'")
-    await page.wait_for_timeout(100)
+    await page.evaluate(GO, "module=RNN&mistake=hh_stored")
     lab = page.locator("unrolled-mistakes")
     await lab.get_by_text("one state for all time steps").tap()
     seen = await page.evaluate(READ)

@@ -15,24 +15,11 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # as the pages are executed
 
 import torch
-from torch import nn
-from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 from unrolled_site import comparison, long_gap
 from unrolled_site.data import FOLDER
-from unrolled_site.tasks import recall
 
 BITS = (8, 16, 24, 32, 40, 48, 60)
-LENGTH = comparison.TASKS["recall"][1]
-
-
-def followed(model: nn.Module) -> float:
-    """Give how often a network names a second symbol, as far back as the one it was trained on."""
-    torch.manual_seed(1000)
-    sequence, _ = recall(500, 2 * LENGTH)  # (500, 2 * LENGTH + 2, 9)
-    decoy = torch.randint(4, (500, 1))  # (500, 1)
-    sequence[:, -LENGTH - 2] = F.one_hot(decoy[:, 0], 9).float()
-    return comparison.tested(model, [(sequence, decoy)])[1]
 
 
 def recorded(task: str, name: str) -> dict[str, object]:
@@ -41,13 +28,13 @@ def recorded(task: str, name: str) -> dict[str, object]:
     length = comparison.TASKS[task][1]
     tests = [comparison.drawn(1000, task, 8, times * length) for times in (1, 2)]
     each: dict[str, list[Any]] = {
-        "right": [[comparison.tested(m, batches)[1] for batches in tests] for m in models.values()]
+        "right": [[comparison.score(m, batches)[1] for batches in tests] for m in models.values()]
     }
     if task == "recall":
-        each["followed"] = [followed(m) for m in models.values()]
+        each["followed"] = [comparison.followed(m) for m in models.values()]
     if task == "addition":
         longer = [comparison.drawn(1000, task, 4, bits) for bits in BITS]
-        each["longer"] = [[comparison.tested(m, b)[1] for b in longer] for m in models.values()]
+        each["longer"] = [[comparison.score(m, b)[1] for b in longer] for m in models.values()]
     print(f"{task:9} {name:14} rate {rate:<5}  right {each['right']}", flush=True)
     return {"rate": rate, **each}
 
@@ -77,7 +64,7 @@ STUDIES = {"networks": networks, "long_gap": runs}
 def main() -> None:
     for name in sys.argv[1:] or STUDIES:
         study = {"torch": torch.__version__.partition("+")[0], **STUDIES[name]()}
-        (FOLDER / f"{name}.json").write_text(json.dumps(study) + "\n", "utf-8")
+        (FOLDER / f"{name}.json").write_text(json.dumps(study, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,10 @@ __all__ = [
     "TASKS",
     "UPDATES",
     "compare",
-    "tested",
+    "drawn",
+    "followed",
+    "recalling",
+    "score",
     "trained",
 ]
 
@@ -50,6 +53,7 @@ NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {
 
 
 def recalling(steps: int) -> Batch:
+    """Draw a batch of `recall` with a target of shape (N, 1)."""
     x, target = recall(N, steps)  # (N, steps + 2, 9), (N,)
     return x, target.unsqueeze(1)  # (N, 1)
 
@@ -72,7 +76,24 @@ TASKS: dict[str, tuple[Callable[[int], Batch], int, int, int]] = {
 
 
 def drawn(seed: int, task: str, number: int, length: int | None = None) -> list[Batch]:
-    """Draw batches of a task, at the length of training or at another."""
+    """Draw batches of a task.
+
+    Parameters
+    ----------
+    seed : int
+        Of PyTorch's generator.
+    task : str
+        A key of `TASKS`.
+    number : int
+        How many batches.
+    length : int, optional
+        That of training if left out.
+
+    Returns
+    -------
+    list of tuple of Tensor
+        ``x`` of shape (N, L, features) and ``target`` of shape (N, targets), each.
+    """
     torch.manual_seed(seed)
     draw, usual, *_ = TASKS[task]
     return [draw(length or usual) for _ in range(number)]
@@ -87,37 +108,64 @@ def logits_of(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 def trained(name: str, task: str, seed: int, rate: float, batches: Sequence[Batch]) -> nn.Module:
     """Make a network and train it, with Adam and a rate that falls linearly to zero.
 
+    Parameters
+    ----------
+    name, task : str
+        Keys of `NETWORKS` and `TASKS`.
+    seed : int
+        Of the initial parameters.
+    rate : float
+        The learning rate of the first update.
+    batches : sequence of tuple of Tensor
+        One for each update, as `drawn` gives them.
+
+    Returns
+    -------
+    torch.nn.Module
+        The trained network, in evaluation mode.
+
     Examples
     --------
     >>> model = trained("GRU", "addition", 1, 0.03, drawn(1, "addition", 20))
-    >>> 0.5 < tested(model, drawn(2, "addition", 4))[1] < 1
+    >>> 0.5 < score(model, drawn(2, "addition", 4))[1] < 1
     True
     """
     torch.manual_seed(seed)
     model = NETWORKS[name](*TASKS[task][2:])
     if name == "LSTM, chrono_":
-        assert isinstance(model, Recurrent)
-        schemes.chrono_(model.rnn, batches[0][0].shape[1])
+        schemes.chrono_(model.get_submodule("rnn"), batches[0][0].shape[1])
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0, len(batches))
     for x, target in batches:
         loss = F.cross_entropy(logits_of(model, x, target), target)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
         optimiser.step()
         falling.step()
     return model.eval()
 
 
-def tested(model: nn.Module, batches: Sequence[Batch]) -> tuple[float, float]:
+def score(model: nn.Module, batches: Sequence[Batch]) -> tuple[float, float]:
     """Give the mean loss and the share of right answers.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A network of `NETWORKS`.
+    batches : sequence of tuple of Tensor
+        As `drawn` gives them.
+
+    Returns
+    -------
+    loss, right : float
+        The mean cross entropy, and the share of targets that have the largest logit.
 
     Examples
     --------
     >>> torch.manual_seed(0)
     <torch._C.Generator object at 0x...>
-    >>> loss, right = tested(NETWORKS["GRU"](2, 2), drawn(1, "addition", 2))
+    >>> loss, right = score(NETWORKS["GRU"](2, 2), drawn(1, "addition", 2))
     >>> 0.3 < right < 0.7
     True
     """
@@ -126,6 +174,35 @@ def tested(model: nn.Module, batches: Sequence[Batch]) -> tuple[float, float]:
     losses = [F.cross_entropy(*pair).item() for pair in pairs]
     right = [(logits.argmax(1) == target).float().mean().item() for logits, target in pairs]
     return sum(losses) / len(losses), sum(right) / len(right)
+
+
+def followed(model: nn.Module) -> float:
+    """Give how often a network that recalls names a decoy.
+
+    The decoy is a second symbol, placed as many steps before the question as the first was in
+    training; the gap is twice as long.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A network that was trained on ``"recall"``.
+
+    Returns
+    -------
+    float
+        The share of 500 answers that name the decoy; guessing gives one quarter.
+
+    Examples
+    --------
+    >>> round(followed(lambda x: x[:, -22:-21, :4]), 1)  # it looks 22 steps back
+    1.0
+    """
+    torch.manual_seed(1000)
+    length = TASKS["recall"][1]
+    sequence, _ = recall(500, 2 * length)  # (500, 2 * length + 2, 9)
+    decoy = torch.randint(4, (500, 1))  # (500, 1)
+    sequence[:, -length - 2] = F.one_hot(decoy[:, 0], 9).float()
+    return score(model, [(sequence, decoy)])[1]
 
 
 def compare(
@@ -137,6 +214,17 @@ def compare(
     updates: int = UPDATES,
 ) -> tuple[float, dict[int, nn.Module]]:
     """Choose a rate for a network, and train the network with this rate and each seed.
+
+    Parameters
+    ----------
+    name, task : str
+        Keys of `NETWORKS` and `TASKS`.
+    rates : sequence of float
+        To choose from.
+    seeds : sequence of int
+        One run each; seed 0 is for the choice.
+    updates : int
+        In every run.
 
     Returns
     -------
@@ -153,7 +241,7 @@ def compare(
     """
     held_out = drawn(2000, task, 8)
     first = drawn(0, task, updates)
-    losses = {rate: tested(trained(name, task, 0, rate, first), held_out)[0] for rate in rates}
+    losses = {rate: score(trained(name, task, 0, rate, first), held_out)[0] for rate in rates}
     rate = min(losses, key=losses.__getitem__)
     return rate, {
         seed: trained(name, task, seed, rate, drawn(seed, task, updates)) for seed in seeds

@@ -18,11 +18,20 @@ from unrolled_site.tasks import accuracy, recall
 
 __all__ = ["GAP", "MOST", "RATE", "TRIALS", "Reader", "Run", "learn"]
 
+Trial = tuple[Callable[[], Any], int, dict[str, Any]]
+
 GAP, MOST, RATE = 500, 220, 0.015
 
 
 class Reader(nn.Module):
     """Read a sequence and answer with one of some classes.
+
+    Parameters
+    ----------
+    rnn : torch.nn.Module
+        A recurrent module with ``batch_first=True``.
+    classes : int
+        To answer with.
 
     Examples
     --------
@@ -91,18 +100,22 @@ def normalised(biases: Any = None) -> Any:
     return module(unrolled.LSTM, bias=False, step=step)
 
 
+def forgetting_little() -> Any:
+    return schemes.forget_bias_(schemes.orthogonal_(module(nn.LSTM)))
+
+
+def identity() -> Any:
+    return schemes.identity_(module(nn.RNN, nonlinearity="relu"))
+
+
 def short() -> int:
     return int(torch.randint(20, ()))
 
 
 #: How the module is made, with how many seeds, and what else is different.
-TRIALS: dict[str, tuple[Callable[[], Any], int, dict[str, Any]]] = {
+TRIALS: dict[str, Trial] = {
     "LSTM, as PyTorch starts": (lambda: module(nn.LSTM), 2, {}),
-    "LSTM, orthogonal_, forget_bias_": (
-        lambda: schemes.forget_bias_(schemes.orthogonal_(module(nn.LSTM))),
-        1,
-        {},
-    ),
+    "LSTM, orthogonal_, forget_bias_": (forgetting_little, 1, {}),
     "LSTM, chrono_": (lambda: chrono(nn.LSTM), 2, {}),
     "LSTM, chrono_, no clipping": (lambda: chrono(nn.LSTM), 2, {"clip": math.inf}),
     "LSTM, chrono_, cut every 100": (lambda: chrono(nn.LSTM), 1, {"reader": Truncated}),
@@ -113,11 +126,7 @@ TRIALS: dict[str, tuple[Callable[[], Any], int, dict[str, Any]]] = {
     "GRU, chrono_": (lambda: chrono(nn.GRU), 1, {}),
     "RNN, as PyTorch starts": (lambda: module(nn.RNN), 2, {}),
     "RNN, orthogonal_": (lambda: schemes.orthogonal_(module(nn.RNN)), 2, {}),
-    "RNN, relu, identity_": (
-        lambda: schemes.identity_(module(nn.RNN, nonlinearity="relu")),
-        1,
-        {},
-    ),
+    "RNN, relu, identity_": (identity, 1, {}),
 }
 
 
@@ -150,6 +159,26 @@ def learn(
 ) -> Run:
     """Train until five batches in a row are right, or for `most` updates.
 
+    Parameters
+    ----------
+    make : callable
+        Gives the recurrent module, as in `TRIALS`.
+    seed : int
+        Of the initial parameters and the batches.
+    reader : type
+        `Reader`, or a class derived from it.
+    gap : callable
+        Gives the gap of the next batch.
+    clip : float
+        The largest norm of a gradient.
+    most : int
+        Updates after which a run ends.
+
+    Returns
+    -------
+    Run
+        What came of it.
+
     Examples
     --------
     >>> run = learn(lambda: nn.GRU(9, 20, batch_first=True), 0, gap=lambda: 2, most=4)
@@ -170,7 +199,7 @@ def learn(
         if in_a_row == 5:
             break
         optimiser.zero_grad()
-        F.cross_entropy(logits, target).backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        torch.autograd.backward(F.cross_entropy(logits, target))
         nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimiser.step()
     torch.manual_seed(100 + seed)
