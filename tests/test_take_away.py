@@ -250,7 +250,7 @@ def test_a_card_is_a_line_of_a_list(site: Path) -> None:
 
 
 def test_a_notebook_brings_what_it_needs(notebook: Any) -> None:
-    nbformat.validate(notebook)  # type: ignore[no-untyped-call]  # no types
+    nbformat.validate(notebook)
     note, setup, *_ = notebook["cells"]
     assert note["source"].startswith("This page is from [Unrolled](https://example.org/site/sub/")
     assert '%pip install --quiet "unrolled[pages]==0.1.0"' in setup["source"]

@@ -35,9 +35,9 @@ CAPTION = re.compile(r"<figcaption[^>]*>(.*?)</figcaption>", re.DOTALL)
 
 
 class Cell(NamedTuple):
-    """Where a cell stands: its place in the notebook, and its Markdown outputs, resolved."""
+    """A cell of a page: its place in the notebook, and its Markdown outputs, resolved."""
 
-    index: int
+    place: int
     markdown: str
 
 
@@ -233,7 +233,7 @@ class Page:
 
     # Blocks of text.
 
-    def _text(self, parent: nodes.Element, level: int = 6) -> str:
+    def _text(self, parent: Any, level: int = 6) -> str:
         return _joined(self.block(node, level) for node in parent.children)
 
     def block(self, node: Any, level: int = 6) -> str:
@@ -254,8 +254,9 @@ class Page:
             case nodes.definition_list():
                 return "\n".join(self._definition(item) for item in node.children)
             case nodes.field_list():
+                fields: Any = node.children
                 return _joined(
-                    f"**{self.inline(field[0])}**\n\n{self._text(field[1])}" for field in node
+                    f"**{self.inline(name)}**\n\n{self._text(body)}" for name, body in fields
                 )
             case nodes.block_quote():
                 return quoted(self._text(node))
@@ -309,7 +310,7 @@ class Page:
             lines.append(mark + _indented(self._text(item), len(mark)))
         return "\n".join(lines)
 
-    def _definition(self, item: nodes.Element) -> str:
+    def _definition(self, item: Any) -> str:
         terms = [
             f"*{self.inline(child)}*" if isinstance(child, nodes.classifier) else self.inline(child)
             for child in item.children

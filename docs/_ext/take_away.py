@@ -140,8 +140,8 @@ def in_order(page: Page, cells: list[Any]) -> Iterator[str | Cell]:
     done = 0
     for part in page.parts:
         if isinstance(part, Cell):
-            yield from _hidden(cells, done, part.index)
-            done = part.index + 1
+            yield from _hidden(cells, done, part.place)
+            done = part.place + 1
         yield part
     yield from _hidden(cells, done, len(cells))
 
@@ -174,7 +174,7 @@ def notebook(page: Page, executed: Any, note: str, version: str) -> Any:
     for part in in_order(page, executed["cells"]):
         if isinstance(part, str):
             cells.append(v4.new_markdown_cell(part))
-        elif (made := _code_cell(executed["cells"][part.index], part.markdown)) is not None:
+        elif (made := _code_cell(executed["cells"][part.place], part.markdown)) is not None:
             cells.append(made)
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
@@ -211,7 +211,7 @@ def markdown(page: Page, executed: Any, note: str) -> str:
         if isinstance(part, str):
             blocks.append(part)
             continue
-        cell = executed["cells"][part.index]
+        cell = executed["cells"][part.place]
         tags = cell["metadata"].get("tags", [])
         if "remove-input" not in tags:
             blocks.append(fenced(cell["source"], "python"))

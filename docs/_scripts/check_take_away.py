@@ -52,7 +52,7 @@ def printed(cell: Any) -> Iterator[str]:
 
 def faults_of_notebook(file: Path, markdown: str) -> Iterator[str]:
     notebook: Any = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]  # no types
-    nbformat.validate(notebook)  # type: ignore[no-untyped-call]  # the same
+    nbformat.validate(notebook)
     if "%pip install" not in notebook["cells"][1]["source"]:
         yield "its notebook does not begin with what it needs"
     for cell in notebook["cells"]:

@@ -77,7 +77,7 @@ def as_images(shell: "InteractiveShell | None" = None) -> None:
     if shell is None:
         from IPython import get_ipython  # not imported above: pages need it, the package does not
 
-        shell = get_ipython()  # type: ignore[no-untyped-call]  # no types
-    if shell is not None:
+        shell = get_ipython()
+    if shell is not None and shell.display_formatter is not None:
         formatter = shell.display_formatter.formatters["text/html"]
         formatter.for_type(Figure, lambda figure: image(figure._repr_html_()))
