@@ -22,6 +22,7 @@ html_context = {"github_user": "some", "github_repo": "where"}
 smartquotes = False
 html_baseurl = "https://example.org/site/"
 myst_html_meta = {"description": "A site."}
+exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
 myst_substitutions = {"n": 3}
 myst_heading_anchors = 3

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from docutils import nodes
+from plain_markdown import expand
 from social_card import SIZE, draw_card
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -31,14 +32,16 @@ NOT_FOUND = "404"
 # The little TeX that opens a page, in plain text.
 PLAIN = (
     (re.compile(r"\\(tanh\b|_)"), r"\1"),
-    (re.compile(r"\\H(in|out)\b"), r"H_\1"),
-    (re.compile(r"\\(?:text|act)\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"\\approx\b"), "≈"),
+    (re.compile(r"\\text\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\\sqrt\{([^{}]*)\}"), r"√\1"),
+    (re.compile(r"_\{([^{}]*)\}"), r"_\1"),
 )
 
 
 def plain(tex: str) -> str:
     """Write a formula as plain text; what it does not know stays TeX, with its backslash."""
+    tex = expand(tex)
     for pattern, replacement in PLAIN:
         tex = pattern.sub(replacement, tex)
     return tex

@@ -330,7 +330,7 @@ def write_lists(app: Sphinx, exception: Exception | None) -> None:
         for file in (out / FOLDER).rglob(kind):
             if file.relative_to(out / FOLDER).with_suffix("").as_posix() not in app.env.found_docs:
                 file.unlink()
-    lines = [f"# {app.config.project}", "", f"> {app.config.myst_html_meta['description']}", ""]
+    lines = [f"# {app.config.project}", "", f"> {app.config.epub_description}", ""]
     lines += [
         "Every page is here as Markdown with the outputs of its code, which ran with PyTorch "
         f"{TORCH}; "
