@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from argparse import ArgumentParser
 from functools import partial
 from html import unescape
@@ -283,7 +284,16 @@ async def objections(page: Page, to: Part) -> list[str]:
 async def set_theme(page: Page, theme: Literal["light", "dark"]) -> None:
     """Take the reader's system to be light or dark, and wait until the page is."""
     await page.emulate_media(color_scheme=theme)
-    await page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+    await until(page, f"document.documentElement.dataset.theme === '{theme}'")
+
+
+async def until(page: Page, condition: str) -> None:
+    """Wait until a condition holds; Playwright's own way would break the pages' policy."""
+    start = time.monotonic()
+    while not await page.evaluate(f"!!({condition})"):
+        if time.monotonic() - start > PATIENCE / 1000:
+            raise Error(f"it never came to be that {condition}")
+        await asyncio.sleep(0.05)
 
 
 class Screen:

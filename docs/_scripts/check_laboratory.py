@@ -11,6 +11,7 @@ FOLDER`` keeps pictures of all this. The exit code is 1 if anything was found.
 
 import asyncio
 import importlib
+import json
 import sys
 from collections.abc import Coroutine
 from functools import partial
@@ -32,6 +33,7 @@ from check_browser import (
     listen,
     objections,
     set_theme,
+    until,
 )
 from playwright.async_api import Browser, BrowserContext, Error, Page, Request, async_playwright
 
@@ -157,7 +159,7 @@ async def moved(browser: Browser, address: str, ready: str) -> int:
     # On a busy machine the network is also idle before the page has asked for everything.
     await page.goto(address, wait_until="load")
     await page.evaluate("document.fonts.ready.then(() => null)")
-    await page.wait_for_function(ready)
+    await until(page, ready)
     await page.wait_for_load_state("networkidle")
     total = sum([(await request.sizes())["responseBodySize"] for request in requests])
     await context.close()
@@ -186,7 +188,7 @@ async def check_page(
         else:
             address, said = page.url, await page.evaluate(SAID)
             await page.reload(wait_until="networkidle")  # the address says all
-            await page.wait_for_function(f"(said) => said && {SAID} === said", arg=said)
+            await until(page, f"{SHOWN} && {SAID} === {json.dumps(said)}")
             if page.url != address:
                 found.append(f"{lab.PAGE}: {address} is {page.url} when it is loaded again")
     except Error as error:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from check_browser import until
 from playwright.async_api import Page
 from torch import Tensor, nn
 
@@ -151,7 +152,7 @@ async def check(page: Page, found: list[str]) -> None:
 
     # The table of ports leads to the tool.
     await page.get_by_role("link", name="both biases missing").click()
-    await page.wait_for_function("location.hash.includes('no_biases')")
+    await until(page, "location.hash.includes('no_biases')")
     seen = await page.evaluate(READ)
     compare(seen, *expected("LSTM", "both biases missing"), found, "a link of the page")
     await page.goto("about:blank")

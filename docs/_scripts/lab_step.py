@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from check_browser import until
 from playwright.async_api import Page
 from torch import Tensor, nn
 
@@ -49,7 +50,7 @@ async def go(page: Page, state: str) -> None:
     address = page.url.partition("#")[0]
     await page.goto("about:blank")  # a change of the address alone would load nothing
     await page.goto(f"{address}#{state}", wait_until="networkidle")
-    await page.wait_for_function("document.querySelector('unrolled-step').player")
+    await until(page, "document.querySelector('unrolled-step').player")
 
 
 def compare(seen: dict[str, Any], name: str, expected: Tensor) -> list[str]:
