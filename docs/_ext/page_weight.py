@@ -19,6 +19,7 @@ import hashlib
 import json
 import re
 from base64 import b64encode
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +32,7 @@ from sphinx.util.typing import ExtensionMetadata
 from used_styles import Declaration, Rule, drop_unused, load, rules_in, used_by, without_icon_font
 
 logger = logging.getLogger(__name__)
+getLogger("fontTools").setLevel("WARNING")  # it tells of every table of every font
 
 ICONS = Path(__file__).parent.parent / "_icons"
 STYLE, SCRIPT = "unrolled.css", "unrolled.js"

@@ -49,6 +49,8 @@ CHROMIUM_ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
 PAGES_AT_ONCE = 3
+# True once a page of the laboratory says what it shows.
+READY = "document.querySelector('.bd-article [role=status]')?.innerText"
 PATIENCE = 120_000  # milliseconds: nothing is measured, and the machine may be busy
 SCREENS = {"wide": (1280, 900), "phone": (390, 844)}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

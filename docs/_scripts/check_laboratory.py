@@ -25,6 +25,7 @@ from check_browser import (
     CHROMIUM_ARGUMENTS,
     PAGES_AT_ONCE,
     PATIENCE,
+    READY,
     SCREENS,
     THEMES,
     QuietHandler,
@@ -42,7 +43,6 @@ MORE = 120_000  # bytes that a page of the laboratory may move beyond the lighte
 Result = TypeVar("Result")
 # The first sentence of what a page says; a later one may be about what is pointed at.
 SAID = "document.querySelector('.bd-article [role=status]').innerText.split('\\n')[0]"
-SHOWN = "document.querySelector('.bd-article [role=status]')?.innerText"
 NAMES = sorted(path.stem.removeprefix("lab_") for path in Path(__file__).parent.glob("lab_*.py"))
 
 
@@ -179,6 +179,7 @@ async def check_page(
     listen(page, base, found)
     try:
         await page.goto(base + lab.PAGE, wait_until="networkidle")
+        await until(page, READY)
         if served:
             await lab.check(page, found)
         if screen == "phone":
@@ -188,7 +189,7 @@ async def check_page(
         else:
             address, said = page.url, await page.evaluate(SAID)
             await page.reload(wait_until="networkidle")  # the address says all
-            await until(page, f"{SHOWN} && {SAID} === {json.dumps(said)}")
+            await until(page, f"{READY} && {SAID} === {json.dumps(said)}")
             if page.url != address:
                 found.append(f"{lab.PAGE}: {address} is {page.url} when it is loaded again")
     except Error as error:
@@ -230,7 +231,7 @@ async def check_site(
         ]
         found = [text for texts in await asyncio.gather(*map(in_turn, checks)) for text in texts]
         chapters = [path.relative_to(site).as_posix() for path in site.glob(CHAPTERS)]
-        ready = dict.fromkeys(chapters, "true") | dict.fromkeys([lab.PAGE for lab in labs], SHOWN)
+        ready = dict.fromkeys(chapters, "true") | dict.fromkeys([lab.PAGE for lab in labs], READY)
         weights = {path: await moved(browser, base + path, when) for path, when in ready.items()}
         await browser.close()
     lightest = min(weights[path] for path in chapters)

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from check_browser import READY, until
 from playwright.async_api import Page
 
 PAGE = "laboratory/gradients.html"
@@ -110,6 +111,7 @@ async def check_form(page: Page, found: list[str]) -> None:
     await compare(page, "inputs of a GRU", found, 0.01)
     address = page.url
     await page.reload(wait_until="networkidle")
+    await until(page, READY)
     await compare(page, "the same from its address", found, 0.01)
     if page.url != address:
         found.append(f"the address {address} becomes {page.url}")

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlencode, urlparse
 
 import torch
+from check_browser import READY, until
 from playwright.async_api import Page
 from torch import Tensor, nn
 
@@ -114,6 +115,7 @@ async def check(page: Page, found: list[str]) -> None:
             await page.keyboard.press("ArrowRight")
         found += compare(await page.evaluate(SHOWN), network, text, 5)
         await page.reload(wait_until="networkidle")  # the address says all
+        await until(page, READY)
         await page.locator(".u-lab-memory-next li").first.wait_for()
         found += compare(await page.evaluate(SHOWN), network, text, 5)
     await check_units(page, network, found)

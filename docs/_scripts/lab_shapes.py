@@ -3,16 +3,19 @@
 import runpy
 import tempfile
 import warnings
+from asyncio import Lock
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import torch
+from check_browser import READY, until
 from playwright.async_api import Page
 from torch import nn
 
 PAGE = "laboratory/shapes.html"
+CLIPBOARD = Lock()  # all windows of a browser share it
 EXAMPLE = "weight_ih_l1_reverse"  # in the executed example
 LAYERS_SHOWN = 4  # of more layers, the first two and the last
 READ = """
@@ -145,6 +148,7 @@ async def check_calls(page: Page, found: list[str]) -> None:
         seen = await enter(page, str(call))
         found += compare(seen, rnn, *shape_for(rnn))
         await page.reload(wait_until="networkidle")  # the address says all
+        await until(page, READY)
         if (again := await page.evaluate(READ)) != seen:
             found.append(f"{call}: after loading the address again: {again['status']}")
     for call in ILLEGAL:
@@ -204,9 +208,10 @@ async def check_copied(page: Page, found: list[str]) -> None:
     """Copy the code and run it."""
     for call in LEGAL[:2]:
         await enter(page, str(call))
-        await page.get_by_role("button", name="Copy the code").click()
-        await page.get_by_text("Copied.").wait_for()
-        code = await page.evaluate("navigator.clipboard.readText()")
+        async with CLIPBOARD:
+            await page.get_by_role("button", name="Copy the code").click()
+            await page.get_by_text("Copied.").wait_for()
+            code = await page.evaluate("navigator.clipboard.readText()")
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that oneDNN has no projections
             file = Path(folder) / "copied.py"

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from check_browser import until
+from check_browser import READY, until
 from playwright.async_api import Page
 from torch import Tensor, nn
 
@@ -81,6 +81,7 @@ async def check(page: Page, found: list[str]) -> None:
     if said not in seen["status"] or "bias_ih[2]" not in seen["sums"]:
         found.append(f"{said}: the page says {seen['status']}, {seen['sums']}")
     await page.reload(wait_until="networkidle")  # the address says all
+    await until(page, READY)
     if (again := await page.evaluate(READ)) != seen:
         found.append(f"after loading the address again: {again}")
     result = page.locator(".u-lab-step-drawn canvas[tabindex]")

@@ -52,4 +52,7 @@ MACROS: dict[str, Macro] = {
     r"\Hin": Macro("", r"H_{\text{in}}", "features of the input"),
     r"\Hout": Macro("", r"H_{\text{out}}", "features of the hidden state"),
 }
-"""The commands of the notation, for the pages to use and for the notation page to list."""
+"""The commands of the notation, for the pages to use and for the notation page to list.
+
+:meta hide-value:
+"""
