@@ -108,6 +108,14 @@ def test_what_is_no_style_sheet_is_refused() -> None:
         styles.rules_in("p", set())
 
 
+def test_a_page_asks_for_the_files_of_its_build() -> None:
+    page = '<link href="../_static/a.css"><script src="../_static/a.js?v=0f"></script> _static/a.js'
+    assert styles.stamped(page, {"a.css": "12", "a.js": "34"}) == (
+        '<link href="../_static/a.css?v=12"><script src="../_static/a.js?v=34"></script> '
+        "_static/a.js"
+    )
+
+
 POLICY = "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'{}\"><body>"
 
 

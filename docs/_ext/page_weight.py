@@ -7,7 +7,9 @@ and glyphs are for other sites. When all pages are written,
   that no page has and no script can add; what a script can add is taken to be any word of it,
 - the fonts that are left are reduced to the characters of the site, and those of every chapter are
   put into the style sheet, so that no page is drawn twice,
-- the scripts that every page has are joined.
+- the scripts that every page has are joined,
+- and each page names the two with a digest of their content: a browser keeps them for as long as
+  they are the same, and asks anew after a deployment that changed them.
 
 A file that only some pages have, such as a script of the laboratory, stays as it is.
 
@@ -29,7 +31,16 @@ from fontTools.ttLib import TTFont  # type: ignore[import-untyped]  # it has no 
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.typing import ExtensionMetadata
-from used_styles import Declaration, Rule, drop_unused, load, rules_in, used_by, without_icon_font
+from used_styles import (
+    Declaration,
+    Rule,
+    drop_unused,
+    load,
+    rules_in,
+    stamped,
+    used_by,
+    without_icon_font,
+)
 
 logger = logging.getLogger(__name__)
 getLogger("fontTools").setLevel("WARNING")  # it tells of every table of every font
@@ -190,6 +201,11 @@ def with_fewer_letters(rules: list[Rule], characters: str, static: Path) -> list
 # -- The end of a build ---------------------------------------------------------------------------
 
 
+def pages_of(site: Path) -> list[Path]:
+    """List the pages of a built site."""
+    return [path for path in sorted(site.rglob("*.html")) if site / "_static" not in path.parents]
+
+
 def join(app: Sphinx, exception: Exception | None) -> None:
     """Write the style sheet and the script."""
     joined = vars(app).get("joined")
@@ -205,11 +221,7 @@ def join(app: Sphinx, exception: Exception | None) -> None:
     (static / SCRIPT).write_text(";\n".join(scripts), "utf-8")
 
     others = [path for path in sorted(static.glob("*.js")) if path.name not in TEXTS]
-    pages = (
-        path.read_text("utf-8")
-        for path in sorted(outdir.rglob("*.html"))
-        if static not in path.parents
-    )
+    pages = (path.read_text("utf-8") for path in pages_of(outdir))
     used = used_by(pages, (*scripts, *(path.read_text("utf-8") for path in others)))
     missing: list[str] = []
     sheets = [load(static / name, static) for name in (*THEME_STYLES, *joined["css_files"])]
@@ -223,6 +235,14 @@ def join(app: Sphinx, exception: Exception | None) -> None:
     ]
     rules = with_fewer_letters(drop_unused(rules, used), used.characters, static)
     (static / STYLE).write_text("".join(map(str, rules)), "utf-8")
+    digests = {
+        name: hashlib.sha256((static / name).read_bytes()).hexdigest()[:8]
+        for name in (STYLE, SCRIPT)
+    }
+    for path in pages_of(outdir):
+        text = path.read_text("utf-8")
+        if (now := stamped(text, digests)) != text:
+            path.write_text(now, "utf-8")
     for pattern in UNUSED:
         for path in static.glob(pattern):
             if path.is_file():

@@ -256,3 +256,10 @@ def load(path: Path, static: Path) -> str:
 
     css = re.sub(r"""url\((["']?)(?!data:)([^"')]+)\1\)""", rebased, path.read_text("utf-8"))
     return re.sub(r"""@import\s+["']([^"']+)["'];""", imported, css)
+
+
+def stamped(page: str, digests: dict[str, str]) -> str:
+    """Put the digests of files into the addresses by which a page asks for them."""
+    for name, digest in digests.items():
+        page = re.sub(rf'(_static/{re.escape(name)})(\?v=[0-9a-f]+)?(?=")', rf"\1?v={digest}", page)
+    return page

@@ -13,6 +13,11 @@ from typing import BinaryIO
 COMPRESSED = (".html", ".css", ".js", ".svg", ".txt", ".xml", ".json")
 
 
+def compressed(file: Path) -> bytes:
+    """Give a file as the hosts send it."""
+    return gzip.compress(file.read_bytes(), mtime=0)
+
+
 class CompressingHandler(SimpleHTTPRequestHandler):
     """Serve files without a line for each, texts as gzip."""
 
@@ -27,7 +32,7 @@ class CompressingHandler(SimpleHTTPRequestHandler):
             path /= "index.html"
         if path.suffix not in COMPRESSED or not path.exists():
             return super().send_head()
-        content = gzip.compress(path.read_bytes(), mtime=0)
+        content = compressed(path)
         self.send_response(200)
         self.send_header("Content-Type", f"{self.guess_type(str(path))}; charset=utf-8")
         self.send_header("Content-Encoding", "gzip")
