@@ -21,7 +21,7 @@ html_theme = "basic"
 html_context = {"github_user": "some", "github_repo": "where"}
 smartquotes = False
 html_baseurl = "https://example.org/site/"
-myst_html_meta = {"description": "A site."}
+epub_description = "A site."
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
 myst_substitutions = {"n": 3}
@@ -311,3 +311,17 @@ def test_assistants_find_every_page(site: Path) -> None:
     assert "## Part one\n\n- [The page](https://example.org/site/sub/page.md): A sentence" in listed
     whole = (site / "llms-full.txt").read_text("utf-8")
     assert whole.index("# Start") < whole.index("# The *page*")
+
+
+def test_a_cell_that_is_not_shown_may_not_warn(site: Path) -> None:
+    page = site.parents[1] / "sub/page.md"
+    text = page.read_text("utf-8")  # the last test, for the site is built anew
+    hidden = "```{code-cell} ipython3\n:tags: [remove-cell]\n"
+    assert hidden in text
+    shouting = f"{hidden}import sys; print('planted', file=sys.stderr)\n"
+    page.write_text(text.replace(hidden, shouting), "utf-8")
+    try:
+        with pytest.raises(AssertionError, match="a cell that is not shown warns: planted"):
+            build(site.parents[1])
+    finally:
+        page.write_text(text, "utf-8")

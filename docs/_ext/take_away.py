@@ -25,9 +25,12 @@ from page_repairs import join_streams
 from plain_markdown import Cell, Page, described, fenced
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.typing import ExtensionMetadata
 
 from unrolled_site.figures import image
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "notebooks"
 BRANCH = "notebooks"
@@ -241,6 +244,8 @@ def write_forms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     path = Path(app.env.mystnb_config.output_folder, f"{docname}.ipynb")  # type: ignore[attr-defined]  # MyST-NB puts it there
     if any(isinstance(part, Cell) for part in page.parts):
         executed = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]  # no types
+        for text in complaints(executed):
+            logger.warning("a cell that is not shown warns: %s", text, location=docname)
         made = notebook(page, executed, note, app.config.version)
         text = nbformat.writes(made)  # type: ignore[no-untyped-call]  # no types
         _file(app, f"{FOLDER}/{docname}.ipynb").write_text(text + "\n", "utf-8")
@@ -248,6 +253,15 @@ def write_forms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     else:
         executed = None
     _file(app, f"{docname}.md").write_text(markdown(page, executed, note), "utf-8")
+
+
+def complaints(executed: Any) -> Iterator[str]:
+    """Give what cells that a page does not show wrote to stderr, where MyST-NB does not look."""
+    for cell in executed["cells"]:
+        if "remove-cell" in cell["metadata"].get("tags", []):
+            for output in cell["outputs"]:
+                if output.get("name") == "stderr":
+                    yield output["text"]
 
 
 def has_cells(app: Sphinx, docname: str) -> bool:
