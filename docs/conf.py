@@ -155,6 +155,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 # -- API reference --------------------------------------------------------------------------------
 
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # not their values, such as a folder of the machine
 autodoc_typehints = "none"  # the docstrings say the types, with their shapes
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False

@@ -12,7 +12,10 @@ from typing import Any
 __all__ = ["FOLDER", "read"]
 
 FOLDER = Path(__file__).parent
-"""Where the files are."""
+"""Where the files are.
+
+:meta hide-value:
+"""
 
 
 def read(name: str) -> Any:
