@@ -290,6 +290,15 @@ def rebuilt(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Hold licences of what is installed to a list, and ask for known vulnerabilities."""
+    install(session, "lint", "test", "docs", "browser", "audit")
+    session.run("python", "docs/_scripts/check_licences.py", *session.posargs)
+    listed = ("--requirement", "constraints.txt", "--no-deps", "--disable-pip")
+    session.run("pip-audit", "--progress-spinner=off", *listed)
+
+
+@nox.session(default=False)
 def reproducible(session: nox.Session) -> None:
     """Build the last commit in two clones, paths, time zones and locales: the same bytes."""
     install(session, "docs")

@@ -24,8 +24,8 @@ def read(name: str) -> Any:
     Parameters
     ----------
     name : str
-        Without its ending: ``"bench"``, ``"clients"``, ``"networks"``, ``"long_gap"`` or
-        ``"questions"``.
+        Without its ending: ``"bench"``, ``"clients"``, ``"licences"``, ``"long_gap"``,
+        ``"networks"`` or ``"questions"``.
 
     Returns
     -------
