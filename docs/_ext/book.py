@@ -13,10 +13,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from unrolled_site.figures import palette
+from unrolled_site.figures import images, palette
 
-SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
-CAPTION = re.compile(r"<figcaption>.*?</figcaption>", re.DOTALL)
 RULES = """\
 details { margin: 1em 0; }
 summary { font-weight: bold; }
@@ -30,10 +28,10 @@ STYLES = {"epub.css", "pygments.css", "book.css"}
 
 def in_a_book(html: str, address: str) -> str:
     """Turn HTML of a page into that of a book."""
-    if drawing := SVG.search(html):  # of two layouts the narrow one, the first
-        caption = CAPTION.search(html)
-        svg = drawing[0].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-        return f'<figure class="u-figure">{svg}{caption[0] if caption else ""}</figure>'
+    drawings, caption = images.parts(html)
+    if drawings:  # of two layouts the narrow one
+        svg = drawings[0].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+        return f'<figure class="u-figure">{svg}{caption}</figure>'
     if "<unrolled-" in html:
         return f'<p>This tool runs in a browser: <a href="{escape(address)}">open it there</a>.</p>'
     if link := re.fullmatch(r'<a href="(#[^"]*)">', html):

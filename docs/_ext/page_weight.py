@@ -113,6 +113,8 @@ def gather(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
     """Take what every page has from a page, before what only this page has is added."""
+    if app.builder.name != "html":
+        return
     context |= {"joined_style": STYLE, "joined_script": SCRIPT, "policy": policy()}
     context |= {"theme_script": THEME, "fonts_script": FONTS}
     # They are the same for each page. Other processes write pages too; those that this one

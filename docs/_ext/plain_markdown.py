@@ -24,14 +24,10 @@ from sphinx_exercise.nodes import (  # type: ignore[import-untyped]  # it has no
     solution_node,
 )
 
+from unrolled_site.figures import images
 from unrolled_site.formulas import MACROS
 
 logger = logging.getLogger(__name__)
-
-SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
-TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.DOTALL)
-DESCRIPTION = re.compile(r"<desc[^>]*>(.*?)</desc>", re.DOTALL)
-CAPTION = re.compile(r"<figcaption[^>]*>(.*?)</figcaption>", re.DOTALL)
 
 
 class Cell(NamedTuple):
@@ -88,11 +84,11 @@ def expand(tex: str) -> str:
 
 def described(html: str) -> str:
     """Say what a drawing shows, in a quotation: its title, its description, its caption."""
-    drawing = SVG.search(html)
-    if drawing is None:
+    drawings, caption = images.parts(html)
+    if not drawings:
         return ""
-    found = (TITLE.search(drawing[0]), DESCRIPTION.search(drawing[0]), CAPTION.search(html))
-    title, *rest = (escape(unescape(one[1]).strip()) for one in found if one)
+    below = unescape(caption.removeprefix("<figcaption>").removesuffix("</figcaption>")).strip()
+    title, *rest = map(escape, filter(None, [*images.words(drawings[0]), below]))
     return "> " + " ".join([f"**Figure: {title.rstrip('.')}.**", *rest])
 
 

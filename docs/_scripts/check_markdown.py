@@ -1,9 +1,8 @@
-"""Keep the Markdown of pages in form: one sentence a line, and headings in order.
+"""Keep the Markdown of pages in form: one sentence a line.
 
     nox -s lint    # runs it over every page
 
-A sentence on its own line shows in a diff as the sentence that was changed. A page has one title,
-and no heading skips a level, so that a screen reader can go from one to the next.
+A sentence on its own line shows in a diff as the sentence that was changed.
 """
 
 import re
@@ -33,30 +32,14 @@ def sentences(text: str, md: MarkdownIt) -> Iterator[tuple[int, str]]:
                 yield line + number, f"half a sentence: “{each[-40:]}”"
 
 
-def headings(text: str, md: MarkdownIt) -> Iterator[tuple[int, str]]:
-    """Give the line where a heading is a second title, or skips a level."""
-    before = 0
-    for token in md.parse(text):
-        if token.type != "heading_open":
-            continue
-        line, level = (token.map or [0])[0] + 1, int(token.tag[1])
-        if level > before + 1:
-            yield line, f"a heading of level {level} below one of level {before}"
-        if level == 1 and before:
-            yield line, "a second title"
-        before = level
-    if not before and "```{include}" not in text:
-        yield 1, "no title"
-
-
 def main() -> int:
     """Print what is out of form; the status is 1 if there is anything."""
     md = parser()
     wrong = [
         f"docs/{name}:{line}: {what}"
         for name, text in pages().items()
-        for check in ((headings,) if name == REFERENCES else (sentences, headings))
-        for line, what in check(text, md)
+        if name != REFERENCES
+        for line, what in sentences(text, md)
     ]
     print(*wrong, f"{len(wrong)} places out of form." if wrong else "Pages are in form.", sep="\n")
     return bool(wrong)

@@ -14,6 +14,7 @@ pass where nothing measures them, or where a change of the code would be noticed
 Words pass as well ("three gates"), except those of a measurement: "three times faster".
 """
 
+import ast
 import re
 import sys
 import tomllib
@@ -29,12 +30,8 @@ from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
 ROOT = Path(__file__).parent.parent.parent
+CONF, SETTING = ROOT / "docs" / "conf.py", "myst_enable_extensions"
 LIST = ROOT / "docs" / "_data" / "numbers.toml"
-# As in docs/conf.py, whose import takes seconds.
-EXTENSIONS = {
-    *("amsmath", "attrs_block", "attrs_inline", "colon_fence"),
-    *("deflist", "dollarmath", "substitution"),
-}
 # What holds code, or is shown nowhere as a sentence: addresses, names, words of the index.
 SILENT = {"code-cell", "eval-rst", "glue", "glue:md", "include", "index", "math", "raw", "toctree"}
 OPTION = re.compile(r":([\w-]+):")
@@ -77,8 +74,12 @@ def kinds() -> list[Kind]:
 
 
 def parser() -> MarkdownIt:
-    """Make the parser that the site uses."""
-    return create_md_parser(MdParserConfig(enable_extensions=EXTENSIONS), RendererHTML)
+    """Make the parser that the site uses; to import its settings would take seconds."""
+    for node in ast.parse(CONF.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == SETTING:
+            extensions = set(ast.literal_eval(node.value))
+            return create_md_parser(MdParserConfig(enable_extensions=extensions), RendererHTML)
+    raise LookupError(f"{SETTING} is not set in {CONF}")
 
 
 class Text(NamedTuple):

@@ -11,11 +11,56 @@ from .svg import WIDTH, Figure, number
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["as_images", "image"]
+__all__ = ["as_images", "image", "parts", "words"]
 
 _SVG = re.compile(r"<svg(?P<attributes>[^>]*)>(?P<inside>.*?)</svg>", re.DOTALL)
 _CAPTION = re.compile(r"<figcaption>.*?</figcaption>", re.DOTALL)
 _WORDS = re.compile(r"<(?:title|desc) [^>]*>(.*?)</(?:title|desc)>", re.DOTALL)
+
+
+def parts(html: str) -> tuple[list[str], str]:
+    """Take the HTML of a figure apart.
+
+    Parameters
+    ----------
+    html : str
+        What a page has, or anything else.
+
+    Returns
+    -------
+    drawings : list of str
+        The ``<svg>`` elements: of two layouts the one for phones is the first.
+    caption : str
+        The ``<figcaption>`` element, or an empty text.
+
+    Examples
+    --------
+    >>> parts("<figure><svg></svg><figcaption>A line.</figcaption></figure>")
+    (['<svg></svg>'], '<figcaption>A line.</figcaption>')
+    """
+    caption = _CAPTION.search(html)
+    return [found[0] for found in _SVG.finditer(html)], caption[0] if caption else ""
+
+
+def words(drawing: str) -> list[str]:
+    """Give what a drawing says to those who do not see it.
+
+    Parameters
+    ----------
+    drawing : str
+        An ``<svg>`` element.
+
+    Returns
+    -------
+    list of str
+        Its title, and its description if it has one, as text.
+
+    Examples
+    --------
+    >>> words('<svg><title id="t">h &lt; 1</title><desc id="d">It shrinks.</desc></svg>')
+    ['h < 1', 'It shrinks.']
+    """
+    return [unescape(found).strip() for found in _WORDS.findall(drawing)]
 
 
 def image(html: str) -> str:
@@ -41,10 +86,10 @@ def image(html: str) -> str:
     >>> image('<svg viewBox="0 0 360 10"><title id="t">A line</title></svg>').partition(" src=")[0]
     '<figure><img alt="A line"'
     """
-    drawings = list(_SVG.finditer(html))
+    drawings, caption = parts(html)
     if not drawings:
         raise ValueError(f"html should hold an <svg> element, got {html[:40]!r}")
-    attributes, inside = drawings[-1]["attributes"], drawings[-1]["inside"]
+    attributes, inside = _SVG.findall(drawings[-1])[0]
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', attributes)
     if size is None:
         raise ValueError(f"a drawing should have a viewBox, got <svg{attributes[:60]}>")
@@ -57,12 +102,11 @@ def image(html: str) -> str:
         f'width="{number(scale * width)}" height="{number(scale * height)}">'
         f"<style>{escape(style, quote=False)}</style>{inside}</svg>"
     )
-    words = ". ".join(unescape(each).rstrip(".") for each in _WORDS.findall(inside))
+    said = ". ".join(each.rstrip(".") for each in words(drawings[-1]))
     data = base64.b64encode(svg.encode()).decode()
-    caption = _CAPTION.search(html)
     return (
-        f'<figure><img alt="{escape(words)}" src="data:image/svg+xml;base64,{data}">'
-        f"{caption[0] if caption else ''}</figure>"
+        f'<figure><img alt="{escape(said)}" src="data:image/svg+xml;base64,{data}">'
+        f"{caption}</figure>"
     )
 
 
