@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+TAKE_AWAY = ROOT / "docs" / "_ext" / "take_away.py"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 TEXTS = {path.name: path.read_text("utf-8") for path in WORKFLOWS}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # What a job may do beyond reading this repository, and nothing else.
 RIGHTS = {
     ("ci.yml", "deploy"): {"pages: write", "id-token: write"},
+    ("ci.yml", "notebooks"): {"contents: write"},
     ("release.yml", "publish"): {"id-token: write"},
     ("release.yml", "announce"): {"contents: write"},
 }
@@ -57,6 +59,16 @@ def test_what_is_deployed_is_what_was_checked() -> None:
     assert "path: docs/_build/html\n" in handed_over
     assert "needs: everything" in ci["deploy"]
     assert "checkout" not in ci["deploy"]
+
+
+def test_what_pages_offer_to_take_along_is_published() -> None:
+    ci = jobs(TEXTS["ci.yml"])
+    assert ci["everything"].index("nox -s bundle") < ci["everything"].index("upload-artifact@")
+    (name,) = re.findall(r"^BRANCH = \"(\w+)\"$", TAKE_AWAY.read_text("utf-8"), re.M)
+    assert f"--initial-branch={name}\n" in ci["notebooks"]
+    assert ci["notebooks"].strip().splitlines()[-3].endswith(f'GITHUB_REPOSITORY" {name}')
+    assert "needs: everything" in ci["notebooks"]
+    assert "checkout" not in ci["notebooks"]
 
 
 def test_a_tag_is_published_after_the_session_release() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 WORLDS = {
     "a": {"PYTHONHASHSEED": "1", "TZ": "UTC", "LC_ALL": "C.UTF-8"},
-    "somewhere/else/entirely": {"PYTHONHASHSEED": "20011", "TZ": "XXX-9:30", "LC_ALL": "C"},
+    "somewhere/else/entirely": {"PYTHONHASHSEED": "20011", "TZ": "ACST-9:30", "LC_ALL": "C"},
 }
 SHOWN = 60  # bytes of each side of a difference
 
