@@ -68,7 +68,7 @@ extensions = [
     "warm_kernels",
 ]
 moved = json.loads((DOCS / "_data" / "moved.json").read_text("utf-8"))
-exclude_patterns = ["_build", "_data", "_ext", "_icons", "_inventories", "_scripts"]
+exclude_patterns = ["_build", "_data", "_ext", "_icons", "_inventories", "_scripts", "_static"]
 templates_path = ["_templates"]
 nitpicky = True
 # Single backticks in docstrings are a link where there is something to link to, and code elsewhere

@@ -37,15 +37,20 @@ def test_a_zip_of_the_same_files_is_the_same(tmp_path: Path) -> None:
     assert bundle["make_zip"](tmp_path / "one").read_bytes() == other.read_bytes()  # not itself
 
 
-def test_a_book_says_what_its_pages_hold_and_not_when_it_was_made(tmp_path: Path) -> None:
-    book = tmp_path / "book"
-    book.mkdir()
-    pages = {"one.xhtml": "<p><svg/><math/></p>", "two.xhtml": "<p/>"}
+def book_of(folder: Path, pages: dict[str, str]) -> Path:
+    """Write what Sphinx's builder of an EPUB leaves."""
+    folder.mkdir()
     for name, text in pages.items():
-        (book / name).write_text(text, "utf-8")
-    with zipfile.ZipFile(book / "Unrolled.epub", "w") as archive:
+        (folder / name).write_text(text, "utf-8")
+    with zipfile.ZipFile(folder / "Unrolled.epub", "w") as archive:
         for name, text in {"content.opf": OPF, **pages, "mimetype": "application/epub+zip"}.items():
             archive.writestr(name, text)
+    return folder
+
+
+def test_a_book_says_what_its_pages_hold_and_not_when_it_was_made(tmp_path: Path) -> None:
+    pages = {"one.xhtml": "<p><svg/><math/></p>", "two.xhtml": "<p/>"}
+    book = book_of(tmp_path / "book", pages)
     made = bundle["make_epub"](site(tmp_path / "site", ["index.html"]), book)
     with zipfile.ZipFile(made) as archive:
         first = archive.infolist()[0]
@@ -56,6 +61,12 @@ def test_a_book_says_what_its_pages_hold_and_not_when_it_was_made(tmp_path: Path
         'href="one.xhtml" media-type="application/xhtml+xml" properties="svg mathml" />' in manifest
     )
     assert 'href="two.xhtml" media-type="application/xhtml+xml" />' in manifest
+
+
+def test_a_page_of_a_book_that_is_not_xml_is_refused(tmp_path: Path) -> None:
+    book = book_of(tmp_path / "book", {"one.xhtml": "<p><br></p>", "two.xhtml": "<p/>"})
+    with pytest.raises(SystemExit, match=r"one\.xhtml in the EPUB is not XML"):
+        bundle["make_epub"](site(tmp_path / "site", ["index.html"]), book)
 
 
 def test_a_book_that_is_not_there(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Make what readers download whole: the site as a zip, and as an EPUB.
 
 ``python docs/_scripts/make_bundle.py SITE EPUB`` takes the built site and the folder in which
-Sphinx has built the EPUB, and adds ``unrolled-site.zip`` and ``unrolled.epub`` to the site. Both
-are the same, byte for byte, whenever they are made of the same files: names are sorted, and dates
-are left out.
+Sphinx has built the EPUB, and adds ``unrolled-site.zip`` and ``unrolled.epub`` to the site. Each
+page of the EPUB has to be XML, as the devices of readers want it. Both files are the same, byte for
+byte, whenever they are made of the same files: names are sorted, and dates are left out.
 """
 
 import re
@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from xml.etree import ElementTree
 
 NAME = "unrolled-site"  # the folder that the zip unpacks into
 NO_DATE = (1980, 1, 1, 0, 0, 0)  # where the calendar of zip files begins
@@ -64,6 +65,12 @@ def make_epub(site: Path, folder: Path) -> Path:
         sys.exit(f"There is no EPUB in {folder}: Sphinx builds it with -b epub")
     with zipfile.ZipFile(listed) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
+    for name in members:
+        if name.endswith(".xhtml"):
+            try:
+                ElementTree.fromstring(members[name])
+            except ElementTree.ParseError as error:
+                sys.exit(f"{name} in the EPUB is not XML: {error}")
     manifest = with_properties(members["content.opf"].decode(), folder)
     # The time of the build gives way to the year of the copyright.
     year = re.search(r"<dc:rights>(\d{4})", manifest)
