@@ -166,7 +166,7 @@ def repair_404(app: Sphinx, exception: Exception | None) -> None:
     text = file.read_text("utf-8")
     text, times = re.subn(
         r'<div (id="pst-skip-link"[^>]*)>(<a href=")(#main-content">[^<]*</a>)</div>',
-        rf'<nav \1 aria-label="Skip">\2{file.name}\3</nav>',
+        rf'<nav \1 aria-label="Skip">\g<2>{file.name}\3</nav>',
         text,
     )
     if times != 1:

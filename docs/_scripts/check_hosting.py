@@ -208,6 +208,9 @@ def check_lost(page: Page, first: str) -> Iterator[str]:
     yield from (f"404.html: {found}" for found in objections(page))
     if page.locator("h1:visible").all_inner_texts() != ["No such page"]:
         yield f"404.html has the headings {page.locator('h1').all_inner_texts()}"
+    skip = page.get_by_role("link", name="Skip to main content", exact=True)
+    if skip.count() != 1 or skip.get_attribute("href") != "404.html#main-content":
+        yield "404.html has no link that skips to its content"
     targets = page.evaluate("[...document.links].map((link) => link.href)")
     inside = {target for target in targets if urlsplit(target).netloc == urlsplit(first).netloc}
     if first not in inside and f"{first}index.html" not in inside:
