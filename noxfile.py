@@ -181,7 +181,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def studies(session: nox.Session) -> None:
-    """Train the networks that two pages compare, and record what they learn; -- NAME for one."""
+    """Record what takes too long for each build: networks that learn, tools; -- NAME for one."""
     install(session, "docs")
     session.run("python", "docs/_scripts/record_studies.py", *session.posargs)
 

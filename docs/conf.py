@@ -1,5 +1,6 @@
 """How the site is built. Pages have nothing to configure; what is unusual here says why."""
 
+import gc
 import hashlib
 import json
 import os
@@ -14,6 +15,9 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
+# The trees of pages are full of cycles, and live as long as the build: half of its time would go
+# into looking, again and again, for some that could be freed.
+gc.disable()
 # Before torch is imported, here and in the kernels, which inherit it: with one thread sums are
 # made in one order, so that two builds print the same digits.
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -7,7 +7,7 @@ CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 
 
 def test_what_pages_read_comes_with_the_package() -> None:
-    names = {"bench", "clients", "licences", "long_gap", "networks", "questions"}
+    names = {"bench", "clients", "licences", "long_gap", "networks", "questions", "tools"}
     assert {file.stem for file in data.FOLDER.glob("*.json")} == names
     assert all(data.read(name) for name in names)
     assert set(accounts.read()) == {file.stem for file in (data.FOLDER / "torch").glob("*.json")}

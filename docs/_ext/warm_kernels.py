@@ -22,7 +22,18 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-MODULES = ("torch", "matplotlib", "ipykernel.kernelapp", "unrolled", "unrolled_site.figures")
+MODULES = (
+    "torch",
+    "torch._dynamo",  # what torch.export, torch.compile and the exporter of ONNX import
+    "torch._inductor.compile_fx",
+    "matplotlib.pyplot",
+    "ipykernel.kernelapp",
+    "onnxscript",
+    "unrolled",
+    "unrolled_site.figures",
+    "unrolled_site.comparison",
+    "unrolled_site.language",
+)
 
 
 def serve(listener: socket.socket) -> None:

@@ -1,22 +1,24 @@
-"""Train the networks that two pages compare, and record what they have learned.
+"""Record what takes too long for each build: how networks learn, and what tools make of a module.
 
-    python docs/_scripts/record_studies.py           # both studies, in some minutes
+    python docs/_scripts/record_studies.py           # all studies, in some minutes
     python docs/_scripts/record_studies.py long_gap  # one
 
 A study is written to ``src/unrolled_site/data/NAME.json``. The pages assert their sentences on what
-is recorded, and train some of the networks again.
+is recorded, and make a part of it again; `tests/test_tools.py` tries the tools again.
 """
 
 import json
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # as the pages are executed
 
 import torch
 
-from unrolled_site import comparison, long_gap
+from unrolled_site import comparison, long_gap, tools
 from unrolled_site.data import FOLDER
 
 BITS = (8, 16, 24, 32, 40, 48, 60)
@@ -58,7 +60,11 @@ def runs() -> dict[str, Any]:
     return {"results": results}
 
 
-STUDIES = {"networks": networks, "long_gap": runs}
+STUDIES: dict[str, Callable[[], dict[str, Any]]] = {
+    "networks": networks,
+    "long_gap": runs,
+    "tools": partial(tools.report, again=True),
+}
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """What was measured or collected once, for pages to read: it comes with the package.
 
 ``bench.json`` is written by ``nox -s bench``, ``clients.json`` by ``nox -s clients``,
-``networks.json`` and ``long_gap.json`` by ``nox -s studies``, and the folder ``torch`` by
-``nox -s torch``; ``questions.json`` lists the questions of the site.
+``networks.json``, ``long_gap.json`` and ``tools.json`` by ``nox -s studies``, and the folder
+``torch`` by ``nox -s torch``; ``questions.json`` lists the questions of the site.
 """
 
 import json
@@ -25,7 +25,7 @@ def read(name: str) -> Any:
     ----------
     name : str
         Without its ending: ``"bench"``, ``"clients"``, ``"licences"``, ``"long_gap"``,
-        ``"networks"`` or ``"questions"``.
+        ``"networks"``, ``"questions"`` or ``"tools"``.
 
     Returns
     -------
