@@ -35,6 +35,9 @@ CLEAN = BUILD / "clean"
 # It checks the types of the laboratory's scripts; npm comes with the group `lint`.
 TYPESCRIPT = "typescript@7.0.2"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+# Each of many processes imports PyTorch, and would compile it anew where this is set, as it is in
+# many containers.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def install(session: nox.Session, *groups: str, package: bool = True) -> None:
@@ -95,7 +98,8 @@ def tests(session: nox.Session) -> None:
 def doctest(session: nox.Session) -> None:
     """Run every example in docstrings, in the README and in code blocks of pages."""
     install(session, "test")
-    session.run("pytest", "-c", "pyproject.toml", "src", "README.md", "docs", *session.posargs)
+    examples = ("-c", "pyproject.toml", "src", "README.md", "docs")
+    session.run("pytest", *examples, *session.posargs)
 
 
 @nox.session

@@ -569,6 +569,9 @@ def rows_of(output: Any) -> Tensor:
     return output.data if isinstance(output, PackedSequence) else output
 
 
+TRIALS = max(30, FEWER.max_examples)  # 30 make every choice with every other
+
+
 def kinds_of_numbers(a: Any) -> Any:
     """0 where there is a number, 1 for an infinite one, 2 for NaN."""
     a = np.asarray(a)
@@ -586,7 +589,7 @@ def test_nan_and_infinity_stand_where_autograd_has_them(
     if kind != "RNN" and nonlinearity == "relu":
         return
     generator, wrong, spread = np.random.default_rng(3), 0, 0
-    for trial in range(FEWER.max_examples):  # 30 make every choice with every other
+    for trial in range(TRIALS):
         configuration = Configuration(
             kind=kind, nonlinearity=nonlinearity, num_layers=1 + trial % 2, hidden_size=4,
             bidirectional=trial % 3 == 0, input_size=2, layout=layout, lengths=(5, 3, 1),
@@ -633,7 +636,7 @@ def test_nan_and_infinity_stand_where_autograd_has_them(
                     np.asarray(mine)[numbers], np.asarray(theirs)[numbers], rtol=1e-9, atol=1e-9
                 )
     assert wrong == 0
-    assert spread > 7 * FEWER.max_examples
+    assert spread > 7 * TRIALS
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")

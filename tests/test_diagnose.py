@@ -6,6 +6,7 @@ of `torch.nn`.
 
 import copy
 import io
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 import unrolled
-from unrolled._diagnose import MISTAKES, Diagnosis, Mistake, diagnose
+from unrolled._diagnose import MISTAKES, Diagnosis, Mistake, diagnose, search
 from unrolled._diagnose.mistakes import FACTS, possible_in
 from unrolled._diagnose.probe import Probe, network_of
 from unrolled._diagnose.recipe import Memory, Recipe
@@ -1413,8 +1414,9 @@ def test_a_module_equals_itself(kind: str, keywords: dict[str, Any]) -> None:
 def test_the_same_call_gives_the_same_diagnosis() -> None:
     rnn = nn.RNN(H_IN, H)
     forward = the_founding_article(nn.RNN(H_IN, H, batch_first=True).requires_grad_(False))
-    assert diagnose(forward, rnn, N=5) == diagnose(forward, rnn, N=5)
-    assert diagnose(forward, rnn, N=5) != diagnose(forward, rnn, N=5, seed=1)
+    once = diagnose(forward, rnn, N=5)
+    assert once == diagnose(forward, rnn, N=5)
+    assert once != diagnose(forward, rnn, N=5, seed=1)
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
@@ -1566,6 +1568,7 @@ def test_clues() -> None:
     assert diagnosis.clues == ("Only the forward half of the features is wrong.",)
 
 
+@pytest.mark.usefixtures("unsearched")  # the zoo has it too: it is `squeezed`
 def test_the_report_of_a_cell() -> None:
     cell = nn.GRUCell(H_IN, H, dtype=DOUBLE)
     diagnosis = diagnose(lambda x, h: torch.sin(3 * cell(x, h)) ** 3, cell)
@@ -1806,6 +1809,13 @@ def test_a_variation_is_named(name: str) -> None:
 # What narrows down, where no explanation is found.
 
 
+@pytest.fixture
+def unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go to what follows a search that finds nothing, which takes seconds; not in a nightly run."""
+    if os.environ.get("HYPOTHESIS_PROFILE") != "nightly":
+        monkeypatch.setattr(search, "explanations", lambda *_: [])
+
+
 def skewed(function: Callable[..., Any]) -> Callable[..., Any]:
     """Change a candidate so that nothing explains it."""
 
@@ -1823,12 +1833,14 @@ def clues_of(reference: nn.RNNBase, candidate: Callable[..., Any]) -> str:
     return "\n".join(diagnosis.clues)
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_narrowing_without_biases(kind: str) -> None:
     reference = getattr(nn, kind)(H_IN, H, bias=False)
     assert "is off by up to" in clues_of(reference, skewed(lambda x, hx: reference(x, hx)))
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_narrowing_says_which_state_it_is() -> None:
     """Wrong where c_0 is not zero, and nowhere else."""
     lstm: Any = nn.LSTM(H_IN, H)
@@ -1840,6 +1852,7 @@ def test_narrowing_says_which_state_it_is() -> None:
     assert "With zeros as c_0 everything is right." in clues_of(lstm, forward)
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_narrowing_says_that_a_state_has_no_effect_on_the_output() -> None:
     lstm: Any = nn.LSTM(H_IN, H)
 
@@ -1851,6 +1864,7 @@ def test_narrowing_says_that_a_state_has_no_effect_on_the_output() -> None:
     assert "h_0 acts on no time step of the output" in clues_of(lstm, forward)
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_narrowing_looks_at_the_gates_of_the_last_layer() -> None:
     """The layers below are right, so that what enters the last one is known."""
     lstm: Any = nn.LSTM(H_IN, H, 2)
@@ -1875,6 +1889,7 @@ def test_narrowing_looks_at_the_gates_of_the_last_layer() -> None:
     assert "layer 1: o is right, f is right, i * g is off by up to" in clues
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_narrowing_where_the_cell_state_cannot_be_read() -> None:
     """The hidden state is that of a gate that is open, whatever the size of the cell state."""
     lstm: Any = nn.LSTM(H_IN, H)
@@ -1936,12 +1951,14 @@ def test_sequences_that_are_mixed() -> None:
     assert "and the sequences are mixed" in mistake.says
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_narrowing_where_every_layer_is_wrong() -> None:
     lstm = nn.LSTM(H_IN, H, 2)
     clues = clues_of(lstm, lambda x, hx: lstm(x + 0.3 * torch.sin(5 * x), hx))
     assert "The first that is wrong, from below, is layer 0." in clues
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_narrowing_of_a_cell() -> None:
     cell: Any = nn.LSTMCell(H_IN, H)
 
@@ -1956,6 +1973,7 @@ def test_narrowing_of_a_cell() -> None:
     assert any("o is right, f is right, i * g is off" in clue for clue in diagnosis.clues)
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_narrowing_without_the_biases() -> None:
     """Wrong through the biases alone, in a way that nothing explains."""
     rnn: Any = nn.RNN(H_IN, H, batch_first=True)
@@ -1979,6 +1997,7 @@ def test_narrowing_without_the_biases() -> None:
     assert "biases of zero" not in clues_of(rnn, skewed(copy.deepcopy(forward)))
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_narrowing_to_one_step() -> None:
     """Right at first, and wrong from the second step on."""
     rnn: Any = nn.RNN(H_IN, H)

@@ -1,12 +1,11 @@
 """Training in one and two processes, with DDP and FSDP, against `torch.nn` in the same wrapper.
 
-The test starts this file as a script, which starts the processes. They need no network: they meet
-through a file and talk through the loopback interface. FSDP is `fully_shard`; its older class
+The test starts this file twice, as a script. The processes need no network: they meet through a
+file and talk through the loopback interface. FSDP is `fully_shard`; its older class
 refuses to run without an accelerator.
 """
 
 import copy
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -140,36 +138,35 @@ def counted(*arguments: Any) -> Any:
     return returned, direction
 
 
-def work(rank: int, world: int, meeting: str) -> list[str]:
+def work(rank: int, world: int, meeting: str) -> Iterator[str]:
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
+    for wrapper in WRAPPERS:
+        for kind, dtype in (
+            *((kind, torch.float64) for kind in ("RNN", "GRU", "LSTM")),
+            ("GRU", torch.float32),
+        ):
+            yield from case(wrapper, kind, dtype, rank, world)
+    dist.destroy_process_group()
+
+
+def test_parameters_after_ten_steps_are_those_of_torch_nn(tmp_path: Path) -> None:
+    """The first process trains alone, and then with the second, which waits for it."""
+    environment = os.environ | {"PYTHONPATH": str(Path(unrolled.__file__).parents[1])}
+    command = [sys.executable, "-W", "error", __file__, tmp_path.as_uri()]
+    started = [
+        subprocess.Popen([*command, rank], env=environment, stderr=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]
+    said = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+
+
+if __name__ == "__main__":
+    folder, rank = sys.argv[1], int(sys.argv[2])
     torch.set_num_threads(1)
     modules._try_fast = counted
     if sys.platform in LOOPBACK:
         os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK[sys.platform]
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
-    wrong = [
-        line
-        for wrapper in WRAPPERS
-        for kind, dtype in (
-            *((kind, torch.float64) for kind in ("RNN", "GRU", "LSTM")),
-            ("GRU", torch.float32),
-        )
-        for line in case(wrapper, kind, dtype, rank, world)
-    ]
-    dist.destroy_process_group()
-    return wrong
-
-
-@pytest.mark.parametrize("world", [1, 2])
-def test_parameters_after_ten_steps_are_those_of_torch_nn(world: int, tmp_path: Path) -> None:
-    meeting = (tmp_path / "meeting").as_uri()
-    command = [sys.executable, "-W", "error", __file__, str(world), meeting]
-    environment = os.environ | {"PYTHONPATH": str(Path(unrolled.__file__).parents[1])}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-if __name__ == "__main__":
-    world = int(sys.argv[1])
-    with multiprocessing.get_context("spawn").Pool(world) as pool:
-        found = pool.starmap(work, [(rank, world, sys.argv[2]) for rank in range(world)], 1)
-    sys.exit("\n".join(line for lines in found for line in lines) or None)
+    worlds = (1, 2) if rank == 0 else (2,)
+    found = [line for world in worlds for line in work(rank, world, f"{folder}/{world}")]
+    sys.exit("\n".join(found) or None)

@@ -56,7 +56,7 @@ def pair(kind: str, quick: bool = False, **keywords: Any) -> tuple[Any, Any]:
 @fraction(1 / 8)
 @given(data=st.data())
 def test_all_that_can_be_observed(kind: str, quick: bool, data: st.DataObject) -> None:
-    """Draw 20 configurations of each kind, exact and fast, with or without gradients.
+    """Draw 10 configurations of each kind, exact and fast, with or without gradients.
 
     An LSTM of torch allows less, see below. A fast module keeps its weights for the backward pass,
     also `weight_hh` after a single time step, where PyTorch needs none.
@@ -199,7 +199,7 @@ def results(module: Any, configuration: Configuration, plants: Any, grad: bool) 
 @FEWER
 @given(data=st.data())
 def test_where_infinity_and_nan_stand(kind: str, data: st.DataObject) -> None:
-    """Draw 40 configurations of each kind with up to three special numbers.
+    """Draw 20 configurations of each kind with up to three special numbers.
 
     They stand in inputs, states and parameters. The exact modules have the bits of `torch.nn`; the
     fast ones have infinity and NaN at the same places, in results and in gradients.

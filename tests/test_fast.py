@@ -309,8 +309,8 @@ def test_first_and_second_derivatives_against_differences(
     name: str, layout: str, numbers: int
 ) -> None:
     configuration = Configuration(
-        input_size=2, hidden_size=4, num_layers=2, bidirectional=True, lengths=(2, 3), L=3,
-        layout=layout, **MODULES[name],
+        input_size=2, hidden_size=4, bidirectional=True, lengths=(2, 3), L=3, layout=layout,
+        **MODULES[name],
     )  # fmt: skip # as wide as the page
     module = fast_of(configuration)
     names = [name for name, _ in module.named_parameters()]

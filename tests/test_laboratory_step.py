@@ -319,7 +319,8 @@ def test_the_lines_are_what_torch_computes(engine: Engine, given: dict[str, str]
 @pytest.mark.parametrize("mode", ["RNN_RELU", "GRU", "LSTM"])
 def test_the_largest_sizes(engine: Engine, mode: str) -> None:
     given = state(mode=mode, H_in="64", H_out="64", N="4", L="20", **{"pass": "backward"})
-    assert [wrong for check in CHECKS for wrong in check(engine, given)] == []
+    if mode == "LSTM":  # which has the most numbers, and they take seconds
+        assert [wrong for check in CHECKS for wrong in check(engine, given)] == []
     (found,) = engine("explained", given=given | {"pass": "forward"}, places=[(0, 3, 63)])
     first, dots, last = found[0]["names"].partition(" + … 57 more terms … + ")
     assert dots

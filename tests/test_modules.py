@@ -64,7 +64,7 @@ def flat(result: Any) -> list[Tensor]:
 @every_kind
 @given(data=st.data())
 def test_modules_have_the_bits_of_torch(kind: str, data: st.DataObject) -> None:
-    """Draw 160 configurations of each kind, in the nightly profile 20 000.
+    """Draw 80 configurations of each kind, in the nightly profile 20 000.
 
     A float32 LSTM that PyTorch hands to oneDNN is compared to a bound instead.
     """

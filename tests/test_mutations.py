@@ -1,12 +1,16 @@
 """Our own mutations: change the mathematics in a copy of the package and see a check fail."""
 
-import importlib.util
+import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib.abc import InspectLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
@@ -1090,46 +1094,69 @@ MUTATIONS = {
 }
 
 
-@contextmanager
-def copied(folder: Path, change: Mutation | None = None) -> Iterator[ModuleType]:
-    """Import a copy of the package, changed in one place, under another name."""
-    name = folder.name
-    folder.mkdir()
-    for file in SOURCE.rglob("*.py"):
-        path = file.relative_to(SOURCE)
+COPY = "copy_of_unrolled"
+
+
+@cache
+def compiled(text: str, file: str) -> CodeType:
+    """Compile a file, once for all copies that have it as it is."""
+    return compile(text, file, "exec", dont_inherit=True)
+
+
+class Copy(InspectLoader, MetaPathFinder):
+    """Finds the modules of the package under another name, and changes them in one place."""
+
+    def __init__(self, change: Mutation | None) -> None:
+        self.change = change
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return spec_from_loader(name, self) if name.partition(".")[0] == COPY else None
+
+    def is_package(self, name: str) -> bool:
+        return self.file(name).name == "__init__.py"
+
+    def get_source(self, name: str) -> str:
+        file = self.file(name)
         text = file.read_text(encoding="utf-8")
-        if change is not None and change.file == path.as_posix():
-            assert text.count(change.original) == 1, f"{change.original!r} in {path}"
+        change = self.change
+        if change is not None and change.file == file.relative_to(SOURCE).as_posix():
+            assert text.count(change.original) == 1, f"{change.original!r} in {change.file}"
             text = text.replace(change.original, change.mutated)
-        text = re.sub(r"^( *)(from|import) unrolled\b", rf"\1\2 {name}", text, flags=re.MULTILINE)
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    package = importlib.util.module_from_spec(spec)
-    sys.modules[name] = package
+        return re.sub(r"^( *)(from|import) unrolled\b", rf"\1\2 {COPY}", text, flags=re.MULTILINE)
+
+    def get_code(self, name: str) -> CodeType:
+        return compiled(self.get_source(name), f"<{name}>")  # no file, of which lines would count
+
+    @staticmethod
+    def file(name: str) -> Path:
+        place = SOURCE.joinpath(*name.split(".")[1:])
+        return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+@contextmanager
+def copied(change: Mutation | None = None) -> Iterator[ModuleType]:
+    """Import a copy of the package, changed in one place, under another name."""
+    finder = Copy(change)
+    sys.meta_path.insert(0, finder)
     try:
-        spec.loader.exec_module(package)
-        yield package
+        yield importlib.import_module(COPY)
     finally:
-        for module in [key for key in sys.modules if key.partition(".")[0] == name]:
+        sys.meta_path.remove(finder)
+        for module in [key for key in sys.modules if key.partition(".")[0] == COPY]:
             del sys.modules[module]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
-def test_an_unchanged_copy_passes(check: Check, tmp_path: Path) -> None:
-    with copied(tmp_path / "unchanged") as package:
+def test_an_unchanged_copy_passes(check: Check) -> None:
+    with copied() as package:
         assert package.RNN is not unrolled.RNN
         assert list(check(package)) == []
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_mutation_is_noticed(name: str, tmp_path: Path) -> None:
+def test_a_mutation_is_noticed(name: str) -> None:
     mutation = MUTATIONS[name]
-    with copied(tmp_path / "mutated", mutation) as package:
+    with copied(mutation) as package:
         try:
             wrong = next(iter(mutation.check(package)), "")
         except (

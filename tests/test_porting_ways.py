@@ -1065,7 +1065,7 @@ def test_targets_that_cannot_be_written(capsys: Capture) -> None:
 
 def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "unrolled.porting", *arguments]
-    return subprocess.run(command, stderr=subprocess.PIPE, timeout=60, check=False, **options)
+    return subprocess.run(command, stderr=subprocess.PIPE, timeout=600, check=False, **options)
 
 
 def test_streams(tmp_path: Path) -> None:

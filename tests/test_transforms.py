@@ -186,7 +186,7 @@ def test_compiles_to_one_graph(name: str, layout: str) -> None:
 @pytest.mark.parametrize(
     ("name", "given"),
     [
-        *((name, "tensor of lengths") for name in MODULES),
+        *((name, "tensor of lengths") for name in ("tanh", "GRU", "LSTM with a projection")),
         *(("LSTM", given) for given in ("nothing", "lengths", "mask")),
     ],
 )
@@ -245,7 +245,8 @@ def test_export() -> None:
     configuration = Configuration(kind="LSTM", num_layers=2, proj_size=7)
     module = configuration.module(unrolled.LSTM).eval()
     (x,), states = configuration.leaves()
-    program = torch.export.export(module, (x, tuple(states)))
+    with torch.no_grad():  # with gradients it takes three times as long
+        program = torch.export.export(module, (x, tuple(states)))
     for a, b in zip(
         program.module()(x, tuple(states))[1], module(x, tuple(states))[1], strict=True
     ):

@@ -48,7 +48,7 @@ def networks(draw: st.DrawFn) -> tuple[str, tuple[int, ...], dict[str, Any], lis
 def test_numpy_cells_are_the_modules(
     network: tuple[str, tuple[int, int], dict[str, Any], list[int], bool, int],
 ) -> None:
-    """Draw 40 networks, in the nightly profile 5000; in float64, to 1e-12."""
+    """Draw 20 networks, in the nightly profile 5000; in float64, to 1e-12."""
     kind, (input_size, hidden_size), keywords, lengths, ragged, seed = network
     torch.manual_seed(seed)
     theirs = getattr(nn, kind)(input_size, hidden_size, dtype=torch.float64, **keywords)

@@ -3,7 +3,8 @@
 They are data, and what is found of each stands here, so that nothing is lost unnoticed. On the
 first 90 the search was developed. The second 60 it saw when it was done: at first sight it named
 or located 57 of them, one more by the name of another mistake that comes to the same numbers, and
-two not at all. The 16 that take a long search run in the nightly profile alone.
+two not at all. The nightly profile alone searches for the 12 that take long, and for what is not
+named, of which a default run sees where it is.
 """
 
 import importlib.util
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from unrolled import diagnose
+from unrolled._diagnose import search
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
@@ -206,17 +208,13 @@ SLOW = {
     "gru_wikipedia_form",
     "lstm2_hn_view_and_bias",
     "lstm2_relu_between_and_hx0_reused",
-    "lstm3_layernorm_and_forget_bias",
     "lstm_bi_backward_no_tanh_cn_swapped",
     "lstm_double_bih_and_c0_zero",
-    "lstm_peephole",
     "lstm_proj_tanh_and_layer1_forget",
     "lstm_reshaped_input_and_i_f_roles",
-    "lstm_sigmoid_first_three_blocks",
     "second bigru2_hx_index_and_update_swapped",
     "second bilstm2_inner_reverse_not_flipped",
     "second bilstmp_no_cell_tanh_and_shared_projection",
-    "second gru3_layer3_reuses_layer2_weights",
     "second lstm2_layer1_c_from_h0",
 }
 """What takes a long search, and runs in the nightly profile alone."""
@@ -248,8 +246,10 @@ def test_all_are_told() -> None:
 @pytest.mark.parametrize(
     "name", [name for name in (*NAMED, *LOCATED) if NIGHTLY or name not in SLOW]
 )
-def test_what_is_found(name: str) -> None:
+def test_what_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     candidate, reference, keywords = CASES[name]()
+    if name in LOCATED and not NIGHTLY:
+        monkeypatch.setattr(search, "explanations", lambda *_: [])
     diagnosis = diagnose(candidate, reference, **keywords)
     assert diagnosis.names == NAMED.get(name, ())
     if name in LOCATED:

@@ -1,29 +1,33 @@
-"""Plant a fault for every gate and see it caught.
+"""Plant faults for every gate and see each caught.
 
     nox -s gates                 # all
     nox -s gates -- numbers mypy # some gates
+    nox -s gates -- --alone      # each fault alone, also where a gate lists all that it finds
 
 `tests/gates/faults.toml` is the table: gates, each with the command that must be green on what is
 here, and faults, each with the text that it replaces (it must be there exactly once), and with what
-the gate must then say. The commands run in copies: of the working tree, and of a site of one page,
-`tests/gates/index.md`. The exit code is 1 if a fault goes through, or a gate is red without one.
+the gate must then say. The table also names every command of noxfile.py: that of a gate, or one
+that it says is none. The commands run in copies: of the working tree (`source`), of the tree with a
+site of three pages (`small`), and of that with a few pages more (`site`). The exit code is 1 if a
+fault goes through, if a gate is red without one, or if a command has no gate.
 """
 
-import json
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
-TABLE = ROOT / "tests" / "gates" / "faults.toml"
-CHAPTERS = ("deeper", "laboratory", "module", "practice", "reference", "walkthrough")
-SEARCHES = [{"searches": ["planted faults"], "places": ["index#planted"]}]
+FOLDER = ROOT / "tests" / "gates"
+NOXFILE = ROOT / "noxfile.py"
+# The places, and what is put over the tree there: with pages of their own, a build takes seconds.
+PLACES = {"source": [], "small": ["small"], "site": ["small", "site"]}
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -36,33 +40,88 @@ class Fault(NamedTuple):
     was: str
     becomes: str
     says: str
+    times: int = 1  # that it is replaced by this
+
+
+def read() -> tuple[dict[str, Any], list[Fault]]:
+    """Read the table; give all of it, and its faults."""
+    table = tomllib.loads((FOLDER / "faults.toml").read_text("utf-8"))
+    return table, [Fault(**fault) for fault in table["fault"]]
+
+
+def word(node: ast.expr, known: dict[str, str]) -> str:
+    """Give a word of a command as far as it is written there."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Name(id=name):
+            return known.get(name, "")
+        case ast.JoinedStr(values=parts):
+            return "".join(word(part, known) for part in parts)
+        case ast.FormattedValue(value=value):
+            return word(value, known)
+    return ""
+
+
+def commands(node: ast.AST, known: dict[str, str]) -> Iterator[str]:
+    """Give what a part of noxfile.py runs, each command without the words that vary."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
+            known[name] = text
+        case ast.For(target=ast.Name(id=name), iter=ast.Tuple(elts=values), body=body):
+            for value in values:
+                known[name] = word(value, known)
+                for line in body:
+                    yield from commands(line, known)
+            return
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="session"), attr="run"), args=words):
+            yield " ".join(filter(None, (word(each, known) for each in words)))
+    for child in ast.iter_child_nodes(node):
+        yield from commands(child, known)
+
+
+def unnamed(table: dict[str, Any], noxfile: str) -> Iterator[str]:
+    """Say which commands of sessions the table does not name, and which it names for nothing."""
+    sessions = (
+        node
+        for node in ast.parse(noxfile).body
+        if isinstance(node, ast.FunctionDef) and node.decorator_list
+    )
+    there = {f"{each.name}: {command}" for each in sessions for command in commands(each, {})}
+    gates, none = {gate["of"] for gate in table["gates"].values()}, set(table["no_gate"])
+    yield from (f"no gate is of the command: {each}" for each in sorted(there - gates - none))
+    yield from (f"no session runs: {each}" for each in sorted((gates | none) - there))
+    yield from (f"a gate, and none: {each}" for each in sorted(gates & none))
+
+
+def mistakes(table: dict[str, Any], faults: list[Fault], noxfile: str) -> Iterator[str]:
+    """Say what is wrong with the table itself."""
+    gates = table["gates"]
+    yield from unnamed(table, noxfile)
+    yield from (
+        f"no fault is planted for {gate}" for gate in gates.keys() - {f.gate for f in faults}
+    )
+    yield from (f"there is no gate {f.gate}: {f.what}" for f in faults if f.gate not in gates)
 
 
 def copied(folder: Path) -> dict[str, Path]:
-    """Copy the working tree, and make a small site of it; give both places."""
+    """Copy the working tree to each place, and make small sites of it in two; give the places."""
     shutil.rmtree(folder, ignore_errors=True)
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.PIPE,
-    ).stdout.decode()
-    places = {"source": folder / "source", "small": folder / "small"}
-    for place in places.values():
-        for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file():
-                (place / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, place / name)
-    docs = places["small"] / "docs"
-    for chapter in CHAPTERS:
-        shutil.rmtree(docs / chapter)
-    shutil.copy2(TABLE.with_name("index.md"), docs / "index.md")
-    data = docs / "_data"
-    (data / "moved.json").write_text("{}", "utf-8")
-    for name in ("questions.json", "searches.json"):
-        (data / name).write_text(json.dumps(SEARCHES), "utf-8")
-    for arguments in (["init", "--quiet"], ["add", "--all"]):  # for the gate that clones it
-        subprocess.run(["git", *arguments], cwd=places["small"], check=True)
+    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(git, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout.decode()
+    places = {name: folder / name for name in PLACES}
+    for name, place in places.items():
+        for file in filter(None, listed.split("\0")):
+            if (ROOT / file).is_file():
+                (place / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / file, place / file)
+        if overlays := PLACES[name]:
+            for page in (place / "docs").rglob("*.md"):
+                page.unlink()
+        for overlay in overlays:
+            shutil.copytree(FOLDER / overlay, place, dirs_exist_ok=True)
+        for arguments in (["init", "--quiet"], ["add", "--all"]):  # gates ask git for its files
+            subprocess.run(["git", *arguments], cwd=place, check=True)
     return places
 
 
@@ -87,59 +146,80 @@ def run(command: str, place: Path) -> tuple[int, str]:
     return done.returncode, COLOURS.sub("", done.stdout)
 
 
-def caught(fault: Fault, command: str, place: Path) -> str:
-    """Plant a fault, run its gate, take the fault away; say what is wrong, or nothing."""
+def planted(fault: Fault, place: Path) -> str:
+    """Plant a fault; say why that is impossible, or nothing."""
     file = place / fault.file
-    text = file.read_text("utf-8")
+    text = file.read_bytes().decode() if file.is_file() else ""
     if (count := text.count(fault.was)) != 1:
         return f"{fault.file} has {count} times what the fault replaces: {fault.was!r}"
-    file.write_text(text.replace(fault.was, fault.becomes), "utf-8")
+    file.write_bytes(text.replace(fault.was, fault.becomes * fault.times).encode())
+    return ""
+
+
+def tried(faults: list[Fault], command: str, place: Path) -> list[str]:
+    """Plant faults, run their gate, take them away; say of each what is wrong, or nothing."""
+    files = [file for fault in faults if (file := place / fault.file).is_file()]
+    before = {file: file.read_bytes() for file in files}
     try:
+        wrong = [planted(fault, place) for fault in faults]
         code, said = run(command, place)
     finally:
-        file.write_text(text, "utf-8")
-    if not code:
-        return "the gate stays green"
-    if fault.says not in said:
-        return f"the gate does not say {fault.says!r}, but:\n{said[-2000:]}"
-    return ""
+        for file, content in before.items():
+            file.write_bytes(content)
+    for number, fault in enumerate(faults):
+        if not code:
+            wrong[number] = wrong[number] or "the gate stays green"
+        elif fault.says not in said:
+            wrong[number] = wrong[number] or f"it is not said, {fault.says!r}, but:\n{said[-4000:]}"
+    return wrong
+
+
+def spent() -> float:
+    """Give the seconds of the processor that commands have taken until now."""
+    return os.times().children_user + os.times().children_system
 
 
 def main() -> int:
     """Plant all faults, or those of some gates, and count; the status is 1 if one goes through."""
-    folder, *names = sys.argv[1:]
-    table: dict[str, Any] = tomllib.loads(TABLE.read_text("utf-8"))
-    gates: dict[str, dict[str, str]] = table["gates"]
-    faults = [
-        Fault(
-            f["gate"], f["what"], f["file"], f["was"], f["becomes"] * f.get("times", 1), f["says"]
-        )
-        for f in table["fault"]
-    ]
+    folder, *words = sys.argv[1:]
+    names = [name for name in words if name != "--alone"]
+    table, faults = read()
+    gates: dict[str, dict[str, Any]] = table["gates"]
+    if wrong := list(mistakes(table, faults, NOXFILE.read_text("utf-8"))):
+        sys.exit("\n".join(wrong))
     if unknown := set(names) - set(gates):
         sys.exit(f"There is no gate {', '.join(unknown)}: choose from {', '.join(gates)}")
-    if bare := set(gates) - {fault.gate for fault in faults}:
-        sys.exit(f"No fault is planted for {', '.join(sorted(bare))}")
     places = copied(Path(folder).resolve())
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream
-    planted, count = 0, 0
-    for gate, settings in gates.items():
-        if names and gate not in names:
-            continue
-        begin, command, place = time.monotonic(), settings["run"], places[settings["on"]]
+    made: set[tuple[str, str]] = set()
+    count, total = 0, 0
+    for gate in names or gates:
+        begin, settings = spent(), gates[gate]
+        command, place = settings["run"], places[settings["on"]]
+        for step in settings.get("before", []):
+            if (step, settings["on"]) not in made:
+                made.add((step, settings["on"]))
+                code, said = run(table["before"][step], place)
+                if code:
+                    sys.exit(f"{step} cannot be made for {gate}:\n{said[-4000:]}")
         code, said = run(command, place)
         if code:
-            print(f"RED WITHOUT A FAULT  {gate}: {command}\n{said[-2000:]}")
-        for fault in (fault for fault in faults if fault.gate == gate):
-            planted += 1
-            wrong = "the gate is red without it" if code else caught(fault, command, place)
-            count += not wrong
-            print(
-                f"NOT CAUGHT  {gate}: {fault.what}: {wrong}" if wrong else f"{gate}: {fault.what}"
+            print(f"RED WITHOUT A FAULT  {gate}: {command}\n{said[-4000:]}")
+        own = [fault for fault in faults if fault.gate == gate]
+        at_once = settings.get("together") and "--alone" not in words
+        for together in [own] if at_once else [[fault] for fault in own]:
+            results = (
+                ["the gate is red without it"] * len(together)
+                if code
+                else tried(together, command, place)
             )
-        print(f"    {time.monotonic() - begin:.0f} s")
-    print(f"{count} of {planted} faults caught.")
-    return count < planted or not planted
+            for fault, missed in zip(together, results, strict=True):
+                total, count = total + 1, count + (not missed)
+                note = f": {missed}" if missed else ""
+                print(f"{'NOT CAUGHT  ' if missed else ''}{gate}: {fault.what}{note}")
+        print(f"    {spent() - begin:.0f} s of the processor")
+    print(f"{count} of {total} faults caught, in {spent():.0f} s of the processor.")
+    return count < total or not total
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 import torch
@@ -175,7 +176,7 @@ def tried(tool: str, rnn: nn.Module, example: Tensor, others: Sequence[Tensor]) 
                 if off > bound:
                     return Trial(False, f"At {len(x)} steps the results are {off:.2g} off.")
         except Exception as error:  # whatever a tool raises is what it says
-            return Trial(False, _said(error)[:150])
+            return Trial(False, _said(error, 150))
     return Trial(True, "")
 
 
@@ -234,7 +235,7 @@ def compiled_scan(body: str, backend: str) -> str:
             output: Tensor = torch.compile(by_scan, backend=backend)(inputs)
             (found,) = torch.autograd.grad(output.sum(), b)
         except Exception as error:  # whatever it raises is what it says
-            return f"{type(error).__name__}: {_said(error)[:75]}"
+            return f"{type(error).__name__}: {_said(error, 75)}"
     return _judged((found - expected).abs().max().item(), 1e-5)
 
 
@@ -281,7 +282,7 @@ def _ahead_of_time(*free: str) -> str:
             library: Any = torch._inductor.aoti_load_package(package)
             off = max((library(x)[0] - model(x)[0]).abs().max().item() for x in longer)
         except Exception as error:  # whatever it raises is what it says
-            return f"{type(error).__name__}: {_said(error)[:60]}"
+            return f"{type(error).__name__}: {_said(error, 60)}"
     return _judged(off, BOUND)
 
 
@@ -320,8 +321,8 @@ def _judged(off: float, bound: float) -> str:
     return "right" if off < bound else f"wrong by {off:.2g}"
 
 
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _said(error: Exception, most: int) -> str:
+    return shorten(str(error) or type(error).__name__, most, placeholder="")
 
 
 @contextmanager
