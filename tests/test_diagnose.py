@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import permutations
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,7 @@ from torch.nn import functional as F  # noqa: N812 # its name everywhere
 
 import unrolled
 from unrolled._diagnose import MISTAKES, Diagnosis, Mistake, diagnose, search
+from unrolled._diagnose.attempt import _Table
 from unrolled._diagnose.mistakes import FACTS, possible_in
 from unrolled._diagnose.probe import Probe, network_of
 from unrolled._diagnose.recipe import Memory, Recipe
@@ -1833,7 +1836,6 @@ def clues_of(reference: nn.RNNBase, candidate: Callable[..., Any]) -> str:
     return "\n".join(diagnosis.clues)
 
 
-@pytest.mark.usefixtures("unsearched")
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_narrowing_without_biases(kind: str) -> None:
     reference = getattr(nn, kind)(H_IN, H, bias=False)
@@ -2037,3 +2039,18 @@ def test_a_long_search_shows_progress_at_a_terminal(monkeypatch: pytest.MonkeyPa
             assert stream.getvalue().endswith(f"\r{'':60}\r")  # wiped
         else:
             assert shown == []
+
+
+def test_states_are_found_by_their_values() -> None:
+    """With a projection, the states of a layer have two widths."""
+    hidden, cell, start = (np.random.RandomState(n).randn(5, 3, w) for n, w in enumerate((4, 6, 4)))
+    states: Any = SimpleNamespace(h=[hidden], c=[cell], initial=[(start[0],)])
+    table = _Table(states)
+    assert table.find(hidden[2, 1], 1e-9, own=False) == ("h", 0, 2, 1)
+    assert table.find(cell[4, 2], 1e-9, own=False) == ("c", 0, 4, 2)
+    assert table.find(start[0, 1], 1e-9, own=False) is None
+    assert table.find(start[0, 1], 1e-9, own=True) == ("h_0", 0, 0, 1)
+    assert table.find(np.zeros(4), 1e-9, own=True) == ("zeros", 0, 0, 0)
+    assert table.find(np.zeros(4), 1e-9, own=False) is None
+    assert table.count(np.concatenate([hidden[1], start[0]]), 1e-9) == 3
+    assert table.count(cell[0], 1e-9) == 3

@@ -207,8 +207,8 @@ def apart(
 ) -> Iterator[str]:
     """Say which numbers differ by more than `CLOSE`, relative to the largest of theirs.
 
-    The largest of all, and of the gradients with which a backward pass begins: where a sum of large
-    terms is nearly zero, or a gate is nearly closed, the last bits depend on the order of the
+    The largest of all, and of the states or gradients with which a pass begins: where a sum of
+    large terms is nearly zero, or a gate is nearly closed, the last bits depend on the order of the
     additions, in PyTorch's number as in ours.
     """
     if list(ours) != list(theirs):
@@ -283,7 +283,7 @@ def network_differences(engine: Engine, network: Network) -> Iterator[str]:
         )
     )
     forward = dict(zip(results, [ours["output"], *ours["last"]], strict=True))
-    yield from apart(forward, results)
+    yield from apart(forward, results, hx)
     back = ours["back"]
     states = [f"hx[{part}]" for part in range(len(hx))]
     found = {"input": back["input"]} | dict(zip(states, back["hx"], strict=True))

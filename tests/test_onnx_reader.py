@@ -11,6 +11,7 @@ import os
 import re
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from tests.onnx_models import (
 )
 from unrolled.porting import from_layout, to_layout
 from unrolled.porting.__main__ import main
+from unrolled.porting._onnx_graph import Atom, Moved, Source, _reshape, _UnclearError
 from unrolled.porting.onnx_file import FromOnnx, onnx_bytes, read_onnx
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
@@ -882,3 +884,21 @@ def test_the_command_line_says_what_the_weights_do_not(
         said = capsys.readouterr()
         assert said.err == ""
         assert ("batch_first=True" in said.out) == drawn.batch_first
+
+
+def test_a_reshape_keeps_axes_whole() -> None:
+    """It may take axes apart only where an atom ends, and has to use them all."""
+    parts = Atom(0, 4), Atom(1, 3), Atom(2, 2)
+    data = Moved(Source("X", "a tensor", ("L", "N", "H"), 4, True), (parts[:2], parts[2:]), 1)
+
+    def reshaped(*target: int) -> Any:
+        call: Any = SimpleNamespace(attributes={}, numbers=lambda name, place: list(target))
+        (moved,) = _reshape(None, data, call)  # type: ignore[arg-type]  # it asks the graph nothing
+        return moved.axes  # type: ignore[union-attr]  # what it gives of data is data
+
+    assert reshaped(4, 3, 2) == ((parts[0],), (parts[1],), (parts[2],))
+    assert reshaped(4, -1) == ((parts[0],), parts[1:])
+    assert reshaped(0, 1, 2) == (parts[:2], (), parts[2:])
+    for target in ((6, 4), (4, 3), (12,)):
+        with pytest.raises(_UnclearError):
+            reshaped(*target)

@@ -29,6 +29,7 @@ NOXFILE = ROOT / "noxfile.py"
 # The places, and what is put over the tree there: with pages of their own, a build takes seconds.
 PLACES = {"source": [], "small": ["small"], "site": ["small", "site"]}
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
+SHOWN = 4000  # of what a gate says, the last characters
 
 
 class Fault(NamedTuple):
@@ -41,6 +42,7 @@ class Fault(NamedTuple):
     becomes: str
     says: str
     times: int = 1  # that it is replaced by this
+    alone: bool = False  # it ends the command, so that nothing else would be found
 
 
 def read() -> tuple[dict[str, Any], list[Fault]]:
@@ -156,8 +158,11 @@ def planted(fault: Fault, place: Path) -> str:
     return ""
 
 
-def tried(faults: list[Fault], command: str, place: Path) -> list[str]:
-    """Plant faults, run their gate, take them away; say of each what is wrong, or nothing."""
+def tried(faults: list[Fault], command: str, place: Path) -> tuple[list[str], str]:
+    """Plant faults, run their gate, take them away; give what is wrong with each, and what it said.
+
+    Nothing is wrong with a fault that is caught.
+    """
     files = [file for fault in faults if (file := place / fault.file).is_file()]
     before = {file: file.read_bytes() for file in files}
     try:
@@ -170,13 +175,38 @@ def tried(faults: list[Fault], command: str, place: Path) -> list[str]:
         if not code:
             wrong[number] = wrong[number] or "the gate stays green"
         elif fault.says not in said:
-            wrong[number] = wrong[number] or f"it is not said, {fault.says!r}, but:\n{said[-4000:]}"
-    return wrong
+            wrong[number] = wrong[number] or f"the gate does not say {fault.says!r}"
+    return wrong, said
+
+
+def groups(faults: list[Fault], together: bool) -> list[list[Fault]]:
+    """Say which faults of a gate are planted at once."""
+    many = [fault for fault in faults if together and not fault.alone]
+    return [*([many] if many else []), *([fault] for fault in faults if fault not in many)]
 
 
 def spent() -> float:
     """Give the seconds of the processor that commands have taken until now."""
     return os.times().children_user + os.times().children_system
+
+
+def check(gate: str, settings: dict[str, Any], faults: list[list[Fault]], place: Path) -> int:
+    """Run a gate without a fault, and with some at once; give how many it caught."""
+    code, said = run(settings["run"], place)
+    if code:
+        print(f"RED WITHOUT A FAULT  {gate}: {settings['run']}\n{said[-SHOWN:]}")
+        return 0
+    caught = 0
+    for together in faults:
+        results, said = tried(together, settings["run"], place)
+        for fault, wrong in zip(together, results, strict=True):
+            print(
+                f"NOT CAUGHT  {gate}: {fault.what}: {wrong}" if wrong else f"{gate}: {fault.what}"
+            )
+        if any(results):
+            print(f"The gate says: {said[-SHOWN:]}")
+        caught += results.count("")
+    return caught
 
 
 def main() -> int:
@@ -192,34 +222,25 @@ def main() -> int:
     places = copied(Path(folder).resolve())
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream
     made: set[tuple[str, str]] = set()
-    count, total = 0, 0
+    caught, total = 0, 0
     for gate in names or gates:
         begin, settings = spent(), gates[gate]
-        command, place = settings["run"], places[settings["on"]]
+        place = places[settings["on"]]
         for step in settings.get("before", []):
             if (step, settings["on"]) not in made:
                 made.add((step, settings["on"]))
                 code, said = run(table["before"][step], place)
                 if code:
-                    sys.exit(f"{step} cannot be made for {gate}:\n{said[-4000:]}")
-        code, said = run(command, place)
-        if code:
-            print(f"RED WITHOUT A FAULT  {gate}: {command}\n{said[-4000:]}")
+                    sys.exit(f"{step} cannot be made for {gate}:\n{said[-SHOWN:]}")
         own = [fault for fault in faults if fault.gate == gate]
-        at_once = settings.get("together") and "--alone" not in words
-        for together in [own] if at_once else [[fault] for fault in own]:
-            results = (
-                ["the gate is red without it"] * len(together)
-                if code
-                else tried(together, command, place)
-            )
-            for fault, missed in zip(together, results, strict=True):
-                total, count = total + 1, count + (not missed)
-                note = f": {missed}" if missed else ""
-                print(f"{'NOT CAUGHT  ' if missed else ''}{gate}: {fault.what}{note}")
+        together = settings.get("together", False) and "--alone" not in words
+        caught, total = (
+            caught + check(gate, settings, groups(own, together), place),
+            total + len(own),
+        )
         print(f"    {spent() - begin:.0f} s of the processor")
-    print(f"{count} of {total} faults caught, in {spent():.0f} s of the processor.")
-    return count < total or not total
+    print(f"{caught} of {total} faults caught, in {spent():.0f} s of the processor.")
+    return caught < total or not total
 
 
 if __name__ == "__main__":
