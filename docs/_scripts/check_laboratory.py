@@ -21,22 +21,30 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from check_browser import (
-    AXE_MODES,
     CHROMIUM_ARGUMENTS,
     PAGES_AT_ONCE,
-    PATIENCE,
     READY,
     SCREENS,
     THEMES,
     QuietHandler,
+    Theme,
+    Window,
     arguments,
     find_chromium,
-    listen,
+    kinds_of,
+    load_again,
     objections,
     set_theme,
     until,
 )
-from playwright.async_api import Browser, BrowserContext, Error, Page, Request, async_playwright
+from playwright.async_api import (
+    Browser,
+    Error,
+    JSHandle,
+    Page,
+    Request,
+    async_playwright,
+)
 
 CHAPTERS = "walkthrough/*.html"
 MORE = 120_000  # bytes that a page of the laboratory may move beyond the lightest chapter
@@ -46,13 +54,8 @@ SAID = "document.querySelector('.bd-article [role=status]').innerText.split('\\n
 NAMES = sorted(path.stem.removeprefix("lab_") for path in Path(__file__).parent.glob("lab_*.py"))
 
 
-async def new_context(browser: Browser, screen: str = "wide", **options: Any) -> BrowserContext:
-    width, height = SCREENS[screen]
-    context = await browser.new_context(
-        viewport={"width": width, "height": height}, has_touch=screen == "phone", **options
-    )
-    context.set_default_timeout(PATIENCE)
-    return context
+def window(browser: Browser, base: str, screen: str, **options: Any) -> Window:
+    return Window(browser, base, viewport=SCREENS[screen], has_touch=screen == "phone", **options)
 
 
 async def check_states(
@@ -61,11 +64,12 @@ async def check_states(
     """Look at some states of the page in both themes."""
     found = []
     for name, state in lab.STATES.items():
-        await page.goto("about:blank")  # a change of the address alone would load nothing
-        await page.goto(f"{address}#{state}", wait_until="networkidle")
+        # A change of what follows the # alone would load nothing.
+        await page.goto(f"{address}?{name}#{state}", wait_until="networkidle")
+        kinds = await kinds_of(page, THEMES if screen == "wide" else (), plain=not shots)
         for theme in THEMES:
             await set_theme(page, theme)
-            wrong = await look(page, f"{screen}-{theme}")
+            wrong = await look(page, theme, kinds.get(theme))
             found += [f"{lab.PAGE}, {name}, {screen}, {theme}: {text}" for text in wrong]
             if shots:
                 file = shots / f"{Path(lab.PAGE).stem}-{name}-{screen}-{theme}.png"
@@ -73,30 +77,32 @@ async def check_states(
     return found
 
 
-async def look(page: Page, mode: str) -> list[str]:
-    """Say what axe-core objects to in a mode, and whether the page scrolls sideways."""
-    found = [text for part in AXE_MODES[mode] for text in await objections(page, part)]
+async def look(page: Page, theme: Theme, kinds: JSHandle | None) -> list[str]:
+    """Say what axe-core objects to, and whether the page scrolls sideways."""
+    found = await objections(page, theme, kinds)
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     if (more := await page.evaluate(wide)) > 0:
         found.append(f"scrolls sideways by {more} pixels")
     return found
 
 
-async def check_without(browser: Browser, address: str, lab: Any) -> list[str]:
+async def check_without(browser: Browser, base: str, labs: list[Any]) -> list[str]:
     """Without scripts, and on paper, the executed example is there and the element is not."""
     found = []
     for scripts in (False, True):
-        context = await new_context(browser, java_script_enabled=scripts)
-        page = await context.new_page()
-        await page.goto(address)
-        if scripts:
-            await page.emulate_media(media="print")
-        box = await page.locator(f"unrolled-{Path(lab.PAGE).stem}").bounding_box()
-        if box and box["height"] > 1:
-            found.append(f"{lab.PAGE}, scripts {scripts}: an element of {box['height']} pixels")
-        if not await page.get_by_text(lab.EXAMPLE).last.is_visible():
-            found.append(f"{lab.PAGE}, scripts {scripts}: there is no executed example")
-        await context.close()
+        without = window(browser, base, "wide", java_script_enabled=scripts)
+        page = await without.opened()
+        for lab in labs:
+            await page.emulate_media(media="screen")
+            await page.goto(base + lab.PAGE)
+            if scripts:
+                await page.emulate_media(media="print")
+            box = await page.locator(f"unrolled-{Path(lab.PAGE).stem}").bounding_box()
+            if box and box["height"] > 1:
+                found.append(f"{lab.PAGE}, scripts {scripts}: an element of {box['height']} pixels")
+            if not await page.get_by_text(lab.EXAMPLE).last.is_visible():
+                found.append(f"{lab.PAGE}, scripts {scripts}: there is no executed example")
+        await without.close()
     return found
 
 
@@ -110,38 +116,41 @@ def alive(site: Path) -> list[str]:
 
 
 async def check_alive(
-    browser: Browser, base: str, name: str, screen: str, shots: Path | None
+    browser: Browser, base: str, names: list[str], screen: str, shots: Path | None
 ) -> list[str]:
-    """Touch every drawing of a page: before that nothing of the laboratory is loaded."""
-    found: list[str] = []
-    context = await new_context(browser, screen)
-    page = await context.new_page()
-    listen(page, base, found)
+    """Touch every drawing of some pages: before that nothing of the laboratory is loaded."""
+    chapters = window(browser, base, screen)
+    page, found = await chapters.opened(), chapters.found
     requests: list[Request] = []
     note_requests(page, "request", requests)
-    await page.goto(base + name, wait_until="networkidle")
-    urls = [request.url for request in requests]
-    if early := [url for url in urls if "/lab" in url.rpartition("_static")[2]]:
-        found.append(f"{name} loads {early} before a drawing is touched")
-    buttons = page.locator(".u-alive > button")
-    for place in range(count := await buttons.count()):
-        button = buttons.first  # those that were touched are gone
-        if screen == "phone":
-            await button.tap()
-        elif place % 2:
-            await button.focus()
-            await page.keyboard.press("Enter")
-        else:
-            await page.locator(".u-alive-drawing:not(.u-alive-paper)").first.click()
-        element = page.locator(".bd-article [state]").nth(place)
-        await element.locator("[role=status]").first.wait_for(state="attached")
-        if (await element.bounding_box() or {"height": 0})["height"] < 100:
-            found.append(f"{name}, drawing {place}: nothing has come alive")
-    found += [f"{name}, {screen}, alive: {wrong}" for wrong in await look(page, f"{screen}-light")]
-    if shots:
-        await page.screenshot(path=shots / f"alive-{Path(name).stem}-{screen}.png", full_page=True)
-    await context.close()
-    print(f"{screen}: {count} drawings of {name} have come alive")
+    for name in names:
+        requests.clear()
+        await page.goto(base + name, wait_until="networkidle")
+        urls = [request.url for request in requests]
+        if early := [url for url in urls if "/lab" in url.rpartition("_static")[2]]:
+            found.append(f"{name} loads {early} before a drawing is touched")
+        buttons = page.locator(".u-alive > button")
+        for place in range(count := await buttons.count()):
+            button = buttons.first  # those that were touched are gone
+            if screen == "phone":
+                await button.tap()
+            elif place % 2:
+                await button.focus()
+                await page.keyboard.press("Enter")
+            else:
+                await page.locator(".u-alive-drawing:not(.u-alive-paper)").first.click()
+            element = page.locator(".bd-article [state]").nth(place)
+            await element.locator("[role=status]").first.wait_for(state="attached")
+            if (await element.bounding_box() or {"height": 0})["height"] < 100:
+                found.append(f"{name}, drawing {place}: nothing has come alive")
+        kinds = await kinds_of(page, ("light",) if screen == "wide" else (), plain=not shots)
+        wrong = await look(page, "light", kinds.get("light"))
+        found += [f"{name}, {screen}, alive: {text}" for text in wrong]
+        if shots:
+            file = shots / f"alive-{Path(name).stem}-{screen}.png"
+            await page.screenshot(path=file, full_page=True)
+        print(f"{screen}: {count} drawings of {name} have come alive")
+    await chapters.close()
     return found
 
 
@@ -150,53 +159,63 @@ def note_requests(page: Page, event: Any, requests: list[Request]) -> None:
     page.on(event, lambda request: requests.append(request))
 
 
-async def moved(browser: Browser, address: str, ready: str) -> int:
-    """Count the bytes that a page moves into an empty browser until `ready` is true of it."""
-    context = await new_context(browser)
-    page = await context.new_page()
+async def moved(browser: Browser, base: str, ready: dict[str, str]) -> dict[str, int]:
+    """Count the bytes that pages move into an empty browser until what is said is true of them."""
+    empty = window(browser, base, "wide")
+    page = await empty.opened()
+    session = await page.context.new_cdp_session(page)
     requests: list[Request] = []
     note_requests(page, "requestfinished", requests)
-    # On a busy machine the network is also idle before the page has asked for everything.
-    await page.goto(address, wait_until="load")
-    await page.evaluate("document.fonts.ready.then(() => null)")
-    await until(page, ready)
-    await page.wait_for_load_state("networkidle")
-    total = sum([(await request.sizes())["responseBodySize"] for request in requests])
-    await context.close()
-    return total
+    totals = {}
+    for path, condition in ready.items():
+        await page.goto("about:blank")  # what a page that is shown uses is not forgotten
+        await session.send("Network.clearBrowserCache")
+        requests.clear()
+        # On a busy machine the network is also idle before the page has asked for everything.
+        await page.goto(base + path, wait_until="load")
+        await page.evaluate("document.fonts.ready.then(() => null)")
+        await until(page, condition)
+        await page.wait_for_load_state("networkidle")
+        totals[path] = sum([(await request.sizes())["responseBodySize"] for request in requests])
+    await empty.close()
+    return totals
 
 
-async def check_page(
-    browser: Browser, base: str, lab: Any, screen: str, shots: Path | None
+async def check_labs(
+    browser: Browser, base: str, labs: list[Any], screen: str, shots: Path | None
 ) -> list[str]:
-    """Use everything on a page, on a phone also by touch, and from files by touch alone."""
-    found: list[str] = []
-    context = await new_context(browser, screen, reduced_motion="reduce")
+    """Use everything on some pages, on a phone also by touch, and from files by touch alone."""
+    found = []
     served = base.startswith("http")
-    if served:
-        await context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = await context.new_page()
-    listen(page, base, found)
-    try:
-        await page.goto(base + lab.PAGE, wait_until="networkidle")
-        await until(page, READY)
-        if served:
-            await lab.check(page, found)
-        if screen == "phone":
-            await lab.check_touch(page, found)
-        if served:
-            found += await check_states(page, base + lab.PAGE, lab, screen, shots)
-        else:
-            address, said = page.url, await page.evaluate(SAID)
-            await page.reload(wait_until="networkidle")  # the address says all
-            await until(page, f"{READY} && {SAID} === {json.dumps(said)}")
-            if page.url != address:
-                found.append(f"{lab.PAGE}: {address} is {page.url} when it is loaded again")
-    except Error as error:
-        found.append(f"{lab.PAGE}, {screen}: the page could not be used further: {error}")
-    await context.close()
-    where = "server" if served else "files"
-    print(f"{lab.PAGE}, {where}, {screen}: {'NOT OK' if found else 'ok'}")
+    permissions = ["clipboard-read", "clipboard-write"] if served else []
+    used = window(browser, base, screen, reduced_motion="reduce", permissions=permissions)
+    for lab in labs:
+        try:
+            page = await used.opened()
+            await page.goto(base + lab.PAGE, wait_until="networkidle")
+            await until(page, READY)
+            if served:
+                await lab.check(page, used.found)
+            if screen == "phone":
+                await lab.check_touch(page, used.found)
+            if served:
+                used.found += await check_states(page, base + lab.PAGE, lab, screen, shots)
+            else:
+                said = await page.evaluate(SAID)
+                address = await load_again(page)
+                await until(page, f"{SAID} === {json.dumps(said)}")
+                if page.url != address:
+                    used.found.append(
+                        f"{lab.PAGE}: {address} is {page.url} when it is loaded again"
+                    )
+        except Error as error:
+            used.found.append(f"{lab.PAGE}, {screen}: the page could not be used further: {error}")
+            await used.close()
+        where = "server" if served else "files"
+        print(f"{lab.PAGE}, {where}, {screen}: {'NOT OK' if used.found else 'ok'}")
+        found += used.found
+        used.found.clear()
+    await used.close()
     return found
 
 
@@ -215,24 +234,17 @@ async def check_site(
             executable_path=chromium, args=CHROMIUM_ARGUMENTS
         )
         base = bases["server"]
-        ways = ((base, "wide"), (base, "phone"), (bases["files"], "phone"))
+        drawn = alive(site)
         checks = [
-            *(
-                check_page(browser, base, lab, screen, shots)
-                for lab in labs
-                for base, screen in ways
-            ),
-            *(check_without(browser, base + lab.PAGE, lab) for lab in labs),
-            *(
-                check_alive(browser, base, name, screen, shots)
-                for name in alive(site)
-                for screen in SCREENS
-            ),
+            *(check_labs(browser, base, labs, screen, shots) for screen in SCREENS),
+            *(check_alive(browser, base, drawn, screen, shots) for screen in SCREENS),
+            check_labs(browser, bases["files"], labs, "phone", shots),
+            check_without(browser, base, labs),
         ]
         found = [text for texts in await asyncio.gather(*map(in_turn, checks)) for text in texts]
         chapters = [path.relative_to(site).as_posix() for path in site.glob(CHAPTERS)]
         ready = dict.fromkeys(chapters, "true") | dict.fromkeys([lab.PAGE for lab in labs], READY)
-        weights = {path: await moved(browser, base + path, when) for path, when in ready.items()}
+        weights = await moved(browser, base, ready)
         await browser.close()
     lightest = min(weights[path] for path in chapters)
     for lab in labs:

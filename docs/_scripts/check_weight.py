@@ -69,9 +69,8 @@ def listen(page: Page, found: list[str]) -> list[Response]:
 
 def weigh(browser: Browser, base: str, path: str, screen: str) -> Iterator[str]:
     """Open a page for the first time and give what is wrong with what it loads."""
-    width, height = SCREENS[screen]
     found: list[str] = []
-    with browser.new_context(viewport={"width": width, "height": height}) as context:
+    with browser.new_context(viewport=SCREENS[screen]) as context:
         context.set_default_timeout(WAIT)
         page = context.new_page()
         page.add_init_script(SHIFTS)

@@ -3,7 +3,7 @@
 import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import BinaryIO
 COMPRESSED = (".html", ".css", ".js", ".svg", ".txt", ".xml", ".json")
 
 
+@cache  # a built site does not change while it is served
 def compressed(file: Path) -> bytes:
     """Give a file as the hosts send it."""
     return gzip.compress(file.read_bytes(), mtime=0)

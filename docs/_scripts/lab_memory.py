@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlencode, urlparse
 
 import torch
-from check_browser import READY, until
+from check_browser import load_again
 from playwright.async_api import Page
 from torch import Tensor, nn
 
@@ -28,21 +28,22 @@ STATES = {
 }
 APART = "_static/lab-memory-weights.js"  # whose bytes are not counted as the page's
 CLOSE = 1e-5  # of numbers within 1
+# As text: Playwright takes long over thousands of numbers.
 SHOWN = """
 () => {
   const lab = document.querySelector("unrolled-memory");
   const text = (selector) => lab.querySelector(selector)?.textContent ?? "";
-  return {
+  const numbers = ({ shape, data }) => [shape, [...data]];
+  return JSON.stringify({
     status: text("[role=status]"),
     next: [...lab.querySelectorAll(".u-lab-memory-next li")].map((item) =>
       [item.children[0].textContent, item.children[2].textContent]),
     strips: [...lab.querySelectorAll(".u-lab-memory-strips > div")].map((strip) =>
       strip.lastElementChild.textContent),
     edited: text(".u-lab-memory-edited"),
-    read: lab.read && Object.fromEntries(
-      Object.entries(lab.read).map(([name, part]) => [name, [part.shape, [...part.data]]])),
+    read: lab.read && { h: numbers(lab.read.h), p: numbers(lab.read.p) },
     shown: lab.shown && [...lab.shown.data],
-  };
+  });
 }
 """
 
@@ -82,6 +83,12 @@ async def network_of(page: Page) -> Network:
     return Network(json.loads(text.partition("=")[2].rstrip().removesuffix(";")))
 
 
+async def shown(page: Page) -> dict[str, Any]:
+    """Read the page."""
+    seen: dict[str, Any] = json.loads(await page.evaluate(SHOWN))
+    return seen
+
+
 def named(letter: str) -> str:
     return {" ": "space", "\n": "new line"}.get(letter, letter)
 
@@ -113,15 +120,14 @@ async def check(page: Page, found: list[str]) -> None:
         await page.keyboard.press("Home")
         for _ in range(5):
             await page.keyboard.press("ArrowRight")
-        found += compare(await page.evaluate(SHOWN), network, text, 5)
-        await page.reload(wait_until="networkidle")  # the address says all
-        await until(page, READY)
+        found += compare(await shown(page), network, text, 5)
+        await load_again(page)
         await page.locator(".u-lab-memory-next li").first.wait_for()
-        found += compare(await page.evaluate(SHOWN), network, text, 5)
+        found += compare(await shown(page), network, text, 5)
     await check_units(page, network, found)
     await check_edit(page, network, found)
     await page.get_by_label("Text").fill("Ünder")
-    seen = await page.evaluate(SHOWN)
+    seen = await shown(page)
     if "The network has never seen ‘Ü’" not in seen["status"]:
         found.append(f"a letter that is not known: the page says {seen['status']}")
 
@@ -133,7 +139,7 @@ async def check_units(page: Page, network: Network, found: list[str]) -> None:
     h = network.read(START)["h"]
     for chosen in (0, 77):
         await unit.fill(str(chosen))
-        seen = await page.evaluate(SHOWN)
+        seen = await shown(page)
         at = await page.evaluate("document.querySelector('unrolled-memory').player.position")
         value = f"{h[at, chosen]:.2f}".replace("-", "−").replace("−0.00", "0.00")
         if seen["strips"][-1] != value:
@@ -153,7 +159,7 @@ async def check_units(page: Page, network: Network, found: list[str]) -> None:
         if f"takes this letter to be {where} quotation marks" not in text:
             found.append(f"letter {letter + 1} of {START!r} is not {where}: {text}")
     await page.get_by_label("All units").select_option("h")
-    seen = await page.evaluate(SHOWN)
+    seen = await shown(page)
     if (torch.tensor(seen["shown"]).reshape(h.T.shape) - h.T).abs().max() > CLOSE:
         found.append("the map shows other states than torch's")
     canvas = page.locator(".u-lab-memory-units canvas")
@@ -171,7 +177,7 @@ async def check_edit(page: Page, network: Network, found: list[str]) -> None:
     for at, instead in ((13, "H"), (len(START) - 3, "!")):
         await page.evaluate(f"document.querySelector('unrolled-memory').player.go({at})")
         await page.get_by_label("Replace").fill(instead)
-        seen = await page.evaluate(SHOWN)
+        seen = await shown(page)
         edited = START[:at] + instead + START[at + 1 :]
         one, other = network.read(START)["h"], network.read(edited)["h"]
         distance = (one - other).norm(dim=1) / one.norm(dim=1)
@@ -190,5 +196,5 @@ async def check_touch(page: Page, found: list[str]) -> None:
     await page.get_by_label("Text").fill(START)
     network = await network_of(page)
     await page.locator(".u-lab-memory-letters span").nth(14).tap()
-    found += compare(await page.evaluate(SHOWN), network, START, 14)
+    found += compare(await shown(page), network, START, 14)
     await page.get_by_role("button", name="The unit that follows quotation marks").tap()

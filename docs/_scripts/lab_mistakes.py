@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from check_browser import READY, until
+from check_browser import load_again, until
 from playwright.async_api import Page
 from torch import Tensor, nn
 
@@ -125,8 +125,7 @@ async def check(page: Page, found: list[str]) -> None:
     if seen["step"] != "2":
         found.append(f"the slider is at step {seen['step']}, not 2")
     compare(seen, *expected("LSTM", "gates read as i o f g"), found, "another step")
-    await page.reload(wait_until="networkidle")  # the address says all
-    await until(page, READY)
+    await load_again(page)
     if (again := await page.evaluate(READ)) != seen:
         found.append(f"after loading the address again: {again['status']}, step {again['step']}")
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import torch
-from check_browser import READY, until
+from check_browser import load_again
 from playwright.async_api import Page
 from torch import nn
 
@@ -147,8 +147,7 @@ async def check_calls(page: Page, found: list[str]) -> None:
         rnn = call.module()
         seen = await enter(page, str(call))
         found += compare(seen, rnn, *shape_for(rnn))
-        await page.reload(wait_until="networkidle")  # the address says all
-        await until(page, READY)
+        await load_again(page)
         if (again := await page.evaluate(READ)) != seen:
             found.append(f"{call}: after loading the address again: {again['status']}")
     for call in ILLEGAL:

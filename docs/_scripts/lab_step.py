@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from check_browser import READY, until
+from check_browser import load_again, until
 from playwright.async_api import Page
 from torch import Tensor, nn
 
@@ -33,7 +33,7 @@ SPEED = """
 async () => {
   const lab = document.querySelector("unrolled-step");
   const times = [];
-  for (let at = 1; at <= Math.min(lab.player.last, 120); at++) {
+  for (let at = 1; at <= Math.min(lab.player.last, 40); at++) {
     await new Promise(requestAnimationFrame);
     const start = performance.now();
     lab.player.go(at);
@@ -47,9 +47,9 @@ async () => {
 
 
 async def go(page: Page, state: str) -> None:
-    address = page.url.partition("#")[0]
-    await page.goto("about:blank")  # a change of the address alone would load nothing
-    await page.goto(f"{address}#{state}", wait_until="networkidle")
+    address = page.url.partition("#")[0].partition("?")[0]
+    # A change of what follows the # alone would load nothing.
+    await page.goto(f"{address}?{state}#{state}", wait_until="networkidle")
     await until(page, "document.querySelector('unrolled-step').player")
 
 
@@ -80,8 +80,7 @@ async def check(page: Page, found: list[str]) -> None:
     said = f"h_2[1, 2] is {output[1, 1, 2]:.4f}".replace("-", "\u2212")
     if said not in seen["status"] or "bias_ih[2]" not in seen["sums"]:
         found.append(f"{said}: the page says {seen['status']}, {seen['sums']}")
-    await page.reload(wait_until="networkidle")  # the address says all
-    await until(page, READY)
+    await load_again(page)
     if (again := await page.evaluate(READ)) != seen:
         found.append(f"after loading the address again: {again}")
     result = page.locator(".u-lab-step-drawn canvas[tabindex]")
