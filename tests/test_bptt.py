@@ -72,6 +72,7 @@ def networks(draw: st.DrawFn, kind: str) -> Configuration:
     )
 
 
+@pytest.mark.no_cover
 @every_kind
 @FEWER
 @given(data=st.data())
@@ -578,6 +579,7 @@ def kinds_of_numbers(a: Any) -> Any:
     return np.where(np.isnan(a), 2, np.where(np.isinf(a), 1, 0))
 
 
+@pytest.mark.no_cover
 @pytest.mark.filterwarnings("ignore:(invalid|overflow|divide).* encountered:RuntimeWarning")
 @pytest.mark.parametrize("layout", ["batched", "packed"])
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])

@@ -144,6 +144,7 @@ def test_an_lstm_cell_needs_two_states(hx: Any) -> None:
         unrolled.LSTMCell(10, 20)(zeros(3, 10), hx)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", KINDS)
 def test_cells_compile_to_one_graph(kind: str) -> None:
     cell = getattr(unrolled, kind)(H_IN, H_OUT)

@@ -51,6 +51,7 @@ def pair(kind: str, quick: bool = False, **keywords: Any) -> tuple[Any, Any]:
 # Views, memory and changes in place
 
 
+@pytest.mark.no_cover
 @every_kind
 @both
 @fraction(1 / 8)

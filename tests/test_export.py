@@ -141,6 +141,7 @@ def in_onnx_runtime(graph: torch.export.ExportedProgram) -> Callable[..., list[T
     return run
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", CASES)
 def test_a_graph_runs_at_every_length(name: str) -> None:
     """The deep ones also in ONNX Runtime; without gradients, which take three times as long."""
@@ -221,6 +222,7 @@ def test_a_cell_runs_with_every_batch(kind: str) -> None:
         assert far(tensors(graph(x)), tensors(cell(x))) <= 1e-6
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("returned", ["state", "input", "one tensor twice"])
 def test_a_step_may_return_what_it_was_given(returned: str) -> None:
     """PyTorch refuses a scan whose results share memory with each other or with what came in."""

@@ -163,6 +163,7 @@ def test_large_weights_suit_pytorch(N: int, features: int, expected: bool) -> No
 # The modules
 
 
+@pytest.mark.no_cover
 @every_kind
 @FEWER
 @given(data=st.data())
@@ -301,6 +302,7 @@ def graph(node: Any) -> set[Any]:
 # Derivatives
 
 
+@pytest.mark.no_cover
 @every_module
 @pytest.mark.parametrize(
     ("layout", "numbers"), [("batched", 2**62), ("batched", -1), ("packed unsorted", -1)]
@@ -576,6 +578,7 @@ def test_forward_mode(name: str, num_layers: int) -> None:
     assert all(torch.equal(a, found[0]) for a in found[1:])
 
 
+@pytest.mark.no_cover
 @every_kind
 def test_compiles_to_one_graph(kind: str) -> None:
     torch.compiler.reset()

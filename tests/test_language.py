@@ -442,6 +442,7 @@ def state(run: Training) -> dict[str, Any]:
     }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("stop", [0, 1, 9, 10, 11, 24, 25])
 def test_a_resumed_run_arrives_at_the_same_numbers(tmp_path: Path, stop: int) -> None:
     path = tmp_path / "run.ckpt"
@@ -1466,6 +1467,7 @@ def foreign(honest: dict[str, Any]) -> Iterator[bytes]:
         yield sealed(saved(contents))
 
 
+@pytest.mark.no_cover
 @pytest.mark.filterwarnings("error")
 def test_400_foreign_files_are_refused_in_one_line_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], honest: dict[str, Any]

@@ -290,3 +290,13 @@ def test_torch_has_neither() -> None:
     for keywords in ({"lengths": [5, 3, 2]}, {"mask": TRUE}, {"all_states": True}):
         with pytest.raises(TypeError, match="unexpected keyword argument"):
             call(X, **keywords)
+
+
+def test_a_tensor_of_lengths_is_not_looked_at_where_a_graph_is_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has no numbers yet. `test_transforms` and `test_export` record such graphs."""
+    gru, x, hx = example("GRU")
+    expected, _ = gru(x, hx, lengths=[5, 3, 2])
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert torch.equal(gru(x, hx, lengths=torch.tensor([9, 3, 2]))[0], expected)

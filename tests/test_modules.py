@@ -61,6 +61,7 @@ def flat(result: Any) -> list[Tensor]:
     return [output.data if isinstance(output, PackedSequence) else output, *tensors(last)]
 
 
+@pytest.mark.no_cover
 @every_kind
 @given(data=st.data())
 def test_modules_have_the_bits_of_torch(kind: str, data: st.DataObject) -> None:

@@ -18,6 +18,7 @@ import pytest
 import unrolled
 from tests import comparisons
 
+pytestmark = pytest.mark.no_cover
 SOURCE = Path(unrolled.__file__).parent
 
 

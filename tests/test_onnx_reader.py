@@ -256,6 +256,7 @@ def test_the_old_exporter(
         check_export(kind, batch_first, bidirectional, states, dynamic, False, tmp_path)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("kind", "batch_first", "bidirectional", "states", "dynamic"),
     [
@@ -286,7 +287,7 @@ def check_export(
     tmp_path: Path,
 ) -> None:
     module = Exported(kind, states, batch_first=batch_first, bidirectional=bidirectional).eval()
-    L, N = 4, 3
+    L, N = 3, 4  # the new exporter takes longer with every time step
     ids = torch.randint(0, 11, (N, L) if batch_first else (L, N))
     hx = (
         [torch.randn(4 if bidirectional else 2, N, 7) for _ in range(1 + (kind == "LSTM"))]
@@ -312,6 +313,7 @@ def check_export(
         assert torch.equal(again.state_dict()[name], parameter)
 
 
+@pytest.mark.no_cover
 def test_an_rnn_that_was_taken_apart(tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
     export(nn.RNN(5, 7), (torch.randn(4, 3, 5),), file, dynamo=True)
@@ -681,6 +683,7 @@ def between_layers(operator: str, *more: Any, **attributes: Any) -> Stack:
         ("Reshape", (np.array([0, 0, -1, 1, 1]),), {"allowzero": 1}),
         ("Reshape", (np.array([0, 4, -1]),), {}),
         ("Reshape", (np.array([0, 0, 0, 2]),), {}),
+        ("Reshape", (np.array([0]),), {}),
         ("Split", (np.array([1]),), {"axis": 0}),
         ("Squeeze", (np.array([0]),), {}),
         ("Gather", (np.array([], np.int64),), {}),

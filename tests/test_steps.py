@@ -211,6 +211,7 @@ def test_own_step_against_a_loop_by_hand(name: str, layout: str, each: bool) -> 
         np.testing.assert_allclose(a.detach(), b, rtol=0, atol=1e-12)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", CUSTOM)
 def test_gradients_of_an_own_step_against_differences(name: str) -> None:
     module, _, x, _ = build(name, each=True)
@@ -325,6 +326,7 @@ def test_parameters_of_the_module_are_drawn_as_without_a_step() -> None:
         assert torch.equal(module.state_dict()[name], value)
 
 
+@pytest.mark.no_cover
 def test_own_step_is_vectorised_and_compiled() -> None:
     module, _, x, states = build("layer normalisation", each=True)
     hx = hx_of(states)

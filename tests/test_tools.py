@@ -36,6 +36,7 @@ def test_what_works_where(tool: str) -> None:
         assert {form: Trial(**trial) for form, trial in recorded["trials"][tool].items()} == found
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("rnn", [nn.RNN(10, 20), nn.LSTM(10, 20, proj_size=4), nn.GRU(10, 20)])
 def test_what_the_onnx_exporter_knows(rnn: nn.RNNBase) -> None:
     """Whatever was exported before: each trial begins as if nothing had been."""
@@ -46,6 +47,7 @@ def test_what_the_onnx_exporter_knows(rnn: nn.RNNBase) -> None:
         assert tried(ONNX, rnn, x, others).works == known
 
 
+@pytest.mark.no_cover
 def test_the_onnx_exporter_does_not_know_what_was_exported_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -196,11 +196,8 @@ def opened(page: Page, address: str) -> tuple[list[str], list[str]]:
 def objections(page: Page) -> Iterator[str]:
     """Ask axe-core about a page."""
     # It would fetch style sheets itself, at wrong addresses.
-    for rule in (
-        Axe()
-        .run(page, options={"preload": False, "resultTypes": ["violations"]})
-        .response["violations"]
-    ):
+    options = {"preload": False, "resultTypes": ["violations"]}
+    for rule in Axe().run(page, options=options).response["violations"]:
         nodes = ", ".join(str(node["target"]) for node in rule["nodes"])
         yield f"axe-core objects to {rule['id']}: {nodes}"
 
