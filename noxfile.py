@@ -1,8 +1,7 @@
 """What this project checks, one session each: `nox --list` shows them, `nox` runs the first four.
 
 Needs Python 3.11 or later and nox. Each session makes its own environment with pip, at the
-versions of constraints.txt; `nox -R` uses the environments that are there already, and `nox -j 2`
-runs two of the first four at a time.
+versions of constraints.txt; `nox -R` uses the environments that are there already.
 """
 
 import json
@@ -20,7 +19,7 @@ if sys.version_info < (3, 11):
 import nox
 import nox.command
 
-nox.needs_version = ">=2026.8.10"
+nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
@@ -60,7 +59,7 @@ def install(session: nox.Session, *groups: str, package: bool = True) -> None:
         session.install(*constraints, "--no-deps", "-e", ".")
 
 
-@nox.session(allow_parallel=True)
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check format, lint, types, spelling, turns of phrase, and workflow files by their schemas."""
     install(session, "lint", "test", "docs", "browser")
@@ -87,7 +86,7 @@ def lint(session: nox.Session) -> None:
     session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
 
 
-@nox.session(allow_parallel=True)
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests on all cores with branch coverage, or pytest with the arguments after --."""
     install(session, "test")
@@ -95,7 +94,7 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or everything))
 
 
-@nox.session(allow_parallel=True)
+@nox.session
 def doctest(session: nox.Session) -> None:
     """Run every example in docstrings, in the README and in code blocks of pages."""
     install(session, "test")
@@ -103,7 +102,7 @@ def doctest(session: nox.Session) -> None:
     session.run("pytest", *examples, *session.posargs)
 
 
-@nox.session(allow_parallel=True)
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, every warning an error; prints the slowest pages and where the site is."""
     install(session, "docs")
