@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 if sys.version_info < (3, 11):
@@ -235,12 +236,17 @@ def browser(session: nox.Session) -> None:
         session.error("There is no built site to look at: run `nox -s docs` first")
     install(session, "browser")  # with torch, whose numbers the laboratory shows
     shots = "--screenshots" in session.posargs
-    for name in ("browser", "laboratory"):
-        folder = ("--screenshots", str(SCREENSHOTS / name)) if shots else ()
-        session.run("python", f"docs/_scripts/check_{name}.py", str(SITE), *folder)
-    session.run("python", "docs/_scripts/check_search.py", str(SITE))
-    session.run("python", "docs/_scripts/check_weight.py", str(SITE))
-    session.run("python", "docs/_scripts/check_hosting.py", str(SITE))
+    with ThreadPoolExecutor(2) as pool:  # beside one that waits for a page, another goes on
+        checks = []
+        for name in ("browser", "laboratory"):
+            folder = ("--screenshots", str(SCREENSHOTS / name)) if shots else ()
+            script = f"docs/_scripts/check_{name}.py"
+            checks.append(pool.submit(session.run, "python", script, str(SITE), *folder))
+        for name in ("search", "weight", "hosting"):
+            script = f"docs/_scripts/check_{name}.py"
+            checks.append(pool.submit(session.run, "python", script, str(SITE)))
+    for check in checks:
+        check.result()
     if shots:
         print(f"The screenshots are in {SCREENSHOTS}")
 

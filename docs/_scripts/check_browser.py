@@ -294,6 +294,9 @@ FIRST_SCREEN = r"""
 OPEN = ("walkthrough/", "module/", "practice/", "deeper/", "index.html")
 MOVED = Path(__file__).parent.parent / "_data" / "moved.json"
 
+# True once what depends on the width has followed it.
+PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 
 class QuietHandler(SimpleHTTPRequestHandler):
     """Serve files without a line for each, to a browser that keeps them and the connection."""
@@ -441,6 +444,7 @@ async def check_page(window: Window, path: str, screenshots: Path | None) -> dic
             now = f"{screen}-{theme}"
             if page.viewport_size != SCREENS[screen]:
                 await page.set_viewport_size(SCREENS[screen])
+                await page.evaluate(PAINTED)
             await set_theme(page, theme)
             if has_opening and now == "phone-light":
                 found += await page.evaluate(FIRST_SCREEN, now)

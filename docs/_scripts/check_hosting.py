@@ -177,7 +177,7 @@ def hosted(site: Path, base: str, version: str, newest: str | None) -> Iterator[
 
 
 def opened(page: Page, address: str) -> tuple[list[str], list[str]]:
-    """Open an address; give what went wrong and what was asked of the host, until the next one."""
+    """Open an address; give what went wrong and what was asked of the host."""
     wrong: list[str] = []
     asked: list[str] = []
 
@@ -196,8 +196,7 @@ def opened(page: Page, address: str) -> tuple[list[str], list[str]]:
 def objections(page: Page) -> Iterator[str]:
     """Ask axe-core about a page."""
     # It would fetch style sheets itself, at wrong addresses.
-    options = {"preload": False, "resultTypes": ["violations"]}
-    for rule in Axe().run(page, options=options).response["violations"]:
+    for rule in Axe().run(page, options={"preload": False}).response["violations"]:
         nodes = ", ".join(str(node["target"]) for node in rule["nodes"])
         yield f"axe-core objects to {rule['id']}: {nodes}"
 
@@ -266,14 +265,13 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS
         )
-        page = browser.new_page()
         with hosted(site, lost.base, version, version) as first:
-            found += check_lost(page, first)
-            found += check_newest(page, urljoin(first, A_PAGE))
-        found += check_newest(page, (site / A_PAGE).as_uri())
+            found += check_lost(browser.new_page(), first)
+            found += check_newest(browser.new_page(), urljoin(first, A_PAGE))
+        found += check_newest(browser.new_page(), (site / A_PAGE).as_uri())
         for newest in ("999.10.0", version, "0.0.1", None):
             with hosted(site, lost.base, version, newest) as first:
-                found += check_versions(page, first, version, newest)
+                found += check_versions(browser.new_page(), first, version, newest)
         browser.close()
     for finding in found:
         print(finding)

@@ -20,7 +20,7 @@ from threading import Thread
 from typing import NamedTuple
 from urllib.parse import quote, urljoin
 
-from check_browser import CHROMIUM_ARGUMENTS, SCREENS, QuietHandler, address, find_chromium
+from check_browser import CHROMIUM_ARGUMENTS, PAINTED, SCREENS, QuietHandler, address, find_chromium
 from playwright.sync_api import Page, sync_playwright
 
 from unrolled_site.data import FOLDER
@@ -88,7 +88,7 @@ def searches(file: Path) -> list[Search]:
 def in_view(page: Page, anchor: str) -> bool:
     """Say whether the answer is on the screen once the page has come to rest."""
     # Two frames: the browser has scrolled to where the address points.
-    page.evaluate("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
+    page.evaluate(PAINTED)
     return bool(page.evaluate(HEADING_IN_VIEW, anchor))
 
 

@@ -68,8 +68,10 @@ def word(node: ast.expr, known: dict[str, str]) -> str:
 def commands(node: ast.AST, known: dict[str, str]) -> Iterator[str]:
     """Give what a part of noxfile.py runs, each command without the words that vary."""
     match node:
-        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
-            known[name] = text
+        case ast.Assign(
+            targets=[ast.Name(id=name)], value=(ast.Constant() | ast.JoinedStr()) as text
+        ):
+            known[name] = word(text, known)
         case ast.For(target=ast.Name(id=name), iter=ast.Tuple(elts=values), body=body):
             for value in values:
                 known[name] = word(value, known)
@@ -77,6 +79,11 @@ def commands(node: ast.AST, known: dict[str, str]) -> Iterator[str]:
                     yield from commands(line, known)
             return
         case ast.Call(func=ast.Attribute(value=ast.Name(id="session"), attr="run"), args=words):
+            yield " ".join(filter(None, (word(each, known) for each in words)))
+        case ast.Call(
+            func=ast.Attribute(attr="submit"),
+            args=[ast.Attribute(value=ast.Name(id="session"), attr="run"), *words],
+        ):
             yield " ".join(filter(None, (word(each, known) for each in words)))
     for child in ast.iter_child_nodes(node):
         yield from commands(child, known)

@@ -90,19 +90,25 @@ function unused(box, name) {
   return free;
 }
 
+/** @type {WeakSet<HTMLElement>} */
+const watched = new WeakSet();
+
 /**
- * Let boxes that scroll sideways be reached with the keyboard, and only those.
+ * Let boxes that scroll sideways be reached with the keyboard, and only those, at every width.
  * @param {HTMLElement} inside
  */
 export function reachable(inside) {
+  if (!watched.has(inside)) {
+    watched.add(inside);
+    new ResizeObserver(() => reachable(inside)).observe(inside);
+  }
   for (const box of inside.querySelectorAll(".u-lab-scroll, pre")) {
     if (box.scrollWidth > box.clientWidth) {
       box.setAttribute("tabindex", "0");
       box.setAttribute("role", "region");
       box.setAttribute("aria-label", unused(box, box.querySelector("caption, figcaption")?.textContent ?? "Code"));
     } else {
-      box.removeAttribute("tabindex");
-      box.removeAttribute("role");
+      for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
     }
   }
 }
