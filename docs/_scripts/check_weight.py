@@ -129,9 +129,12 @@ def main() -> int:
             if (weight := asked_for(file)) > MOST_BYTES:
                 place = file.relative_to(site).as_posix()
                 found.append((place, f"{weight} bytes in its markup, more than {MOST_BYTES}"))
-    with sync_playwright() as playwright, served(site) as base:
+    # What is painted before a page is all there may not move, nor where bars for scrolling come in.
+    with sync_playwright() as playwright, served(site, pause=0.05) as base:
         browser = playwright.chromium.launch(
-            executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS
+            executable_path=find_chromium(),
+            args=CHROMIUM_ARGUMENTS,
+            ignore_default_args=["--hide-scrollbars"],
         )
         for path in PAGES:
             for screen in SCREENS:

@@ -1,6 +1,7 @@
 """A server on this machine that compresses as the site's hosts do."""
 
 import gzip
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -8,9 +9,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from threading import Thread
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 COMPRESSED = (".html", ".css", ".js", ".svg", ".txt", ".xml", ".json")
+PART = 4_000  # bytes of a page after which a slow line pauses
 
 
 @cache  # a built site does not change while it is served
@@ -23,6 +25,10 @@ class CompressingHandler(SimpleHTTPRequestHandler):
     """Serve files without a line for each, texts as gzip."""
 
     protocol_version = "HTTP/1.1"
+
+    def __init__(self, *args: Any, pause: float, **keywords: Any) -> None:
+        self.pause = pause
+        super().__init__(*args, **keywords)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -42,11 +48,19 @@ class CompressingHandler(SimpleHTTPRequestHandler):
         self.end_headers()
         return BytesIO(content)
 
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        if not (self.pause and self.path.endswith(".html")):
+            super().copyfile(source, outputfile)
+            return
+        while part := source.read(PART):
+            outputfile.write(part)
+            time.sleep(self.pause)
+
 
 @contextmanager
-def served(site: Path) -> Iterator[str]:
-    """Serve a folder, and give its address."""
-    handler = partial(CompressingHandler, directory=str(site))
+def served(site: Path, pause: float = 0.0) -> Iterator[str]:
+    """Serve a folder, its pages in parts with a pause (s) after each, and give its address."""
+    handler = partial(CompressingHandler, directory=str(site), pause=pause)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
