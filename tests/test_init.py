@@ -66,6 +66,15 @@ def test_draw_in_all_modes() -> None:
     assert init_differences(unrolled) == []
 
 
+def test_one_layer_is_drawn_in_one_direction_with_biases() -> None:
+    torch.manual_seed(4)
+    theirs = nn.GRU(10, 20).named_parameters()
+    ours = unrolled.uniform_parameters("GRU", 10, 20, seed=4)
+    for (name, parameter), (drawn, values) in zip(theirs, ours.items(), strict=True):
+        assert name == drawn
+        assert np.array_equal(values, parameter.detach().numpy()), name
+
+
 def test_draws_beyond_the_period_of_one_block() -> None:
     torch.manual_seed(3)
     theirs = parameter_of(nn.RNN(64, 300), "weight_hh_l0")  # 90 000 draws, 624 a block

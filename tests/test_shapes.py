@@ -190,6 +190,10 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"mode": "RNN_TANH", "hidden_size": True},
         ["hidden_size", "int", "True of type bool"],
     ),
+    "hidden_size True, ReLU": (
+        {"mode": "RNN_RELU", "hidden_size": True},
+        ["hidden_size", "int", "True of type bool"],
+    ),
     "hidden_size False": ({"hidden_size": False}, ["hidden_size", "got False"]),
     "hidden_size text": ({"hidden_size": "20"}, ["hidden_size", "int", "'20' of type str"]),
     "num_layers zero": ({"num_layers": 0}, ["num_layers", "greater than zero", "got 0"]),
@@ -256,18 +260,21 @@ def test_what_torch_refuses_is_refused(case: str) -> None:
     theirs = exception_of(lambda: nn.RNNBase(**arguments))
     ours = exception_of(lambda: shapes.check_arguments(**arguments))
     assert type(ours) is type(theirs), theirs
+    assert str(ours).startswith(words[0])
     for word in words:
         assert word in str(ours)
     if not keywords.keys() & {"batch_first", "dropout"}:
-        assert type(exception_of(lambda: shapes.parameter_shapes(**arguments))) is type(theirs)
-        assert type(exception_of(lambda: shapes.parameter_count(**arguments))) is type(theirs)
+        for function in (shapes.parameter_shapes, shapes.parameter_count):
+            passed_on = exception_of(lambda: function(**arguments))  # noqa: B023 # called here
+            assert (type(passed_on), str(passed_on)) == (type(theirs), str(ours))
 
 
 @pytest.mark.parametrize("mode", ["RNN_TANH", "RNN_RELU", "GRU"])
-def test_projection_is_for_lstm(mode: str) -> None:
-    words = "proj_size argument is only supported for LSTM, got proj_size=7"
-    with pytest.raises(ValueError, match=words):
-        shapes.check_arguments(mode, 10, 20, proj_size=7)
+@pytest.mark.parametrize("proj_size", [1, 7])
+def test_projection_is_for_lstm(mode: str, proj_size: int) -> None:
+    words = f"proj_size argument is only supported for LSTM, got proj_size={proj_size}"
+    with pytest.raises(ValueError, match=f"^{words} with mode '{mode}'$"):
+        shapes.check_arguments(mode, 10, 20, proj_size=proj_size)
 
 
 def test_gate_size_of_no_mode() -> None:
@@ -327,3 +334,19 @@ def test_the_shapes_of_one_bidirectional_lstm_of_two_layers() -> None:
     assert shapes.hidden_state_shape(3, 20, 2, True, 7) == (4, 3, 7)
     assert shapes.cell_state_shape(3, 20, 2, True) == (4, 3, 20)
     assert shapes.cell_state_shape(None, 20, 2, True) == (4, 20)
+
+
+def test_what_is_not_said_is_as_in_torch() -> None:
+    """One layer, one direction, no projection, time first."""
+    assert shapes.real_hidden_size(20) == 20
+    assert shapes.layer_input_size(1, 10, 20) == 20
+    assert shapes.parameter_name("weight_hh", 0) == "weight_hh_l0"
+    assert shapes.output_shape(5, 3, 20) == (5, 3, 20)
+    assert shapes.hidden_state_shape(3, 20) == shapes.cell_state_shape(3, 20) == (1, 3, 20)
+
+
+def test_a_projection_to_one_feature() -> None:
+    expected = nn.LSTM(10, 20, 2, bidirectional=True, proj_size=1, device="meta").named_parameters()
+    assert shapes.parameter_shapes("LSTM", 10, 20, 2, bidirectional=True, proj_size=1) == {
+        name: tuple(parameter.shape) for name, parameter in expected
+    }

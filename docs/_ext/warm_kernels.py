@@ -126,6 +126,7 @@ def start(app: Any, env: Any, pages: list[str]) -> None:
         command: list[str], env: Mapping[str, str] | None = None, cwd: str | None = None, **_: Any
     ) -> Kernel:
         asking = socket.socket(socket.AF_UNIX)
+        asking.setblocking(True)  # Sphinx's linkcheck gives every new socket a limit of time
         asking.connect(address)
         with Connection(asking.detach()) as connection:
             connection.send((command, cwd or os.getcwd(), dict(env or os.environ)))

@@ -28,7 +28,7 @@ ENOUGH = 0.95
 
 # The source of each module, and the tests that concern it.
 MODULES = {
-    "shapes": (["shapes.py"], ["shapes"]),
+    "shapes": (["shapes.py"], ["shapes", "init"]),
     "init": (["init.py"], ["init"]),
     "arrays": (["arrays.py"], ["cells", "bptt", "scan"]),
     "cells": (["cells.py"], ["cells", "cell_modules"]),

@@ -82,6 +82,6 @@ def uniform_parameters(
 def _uniform(
     generator: np.random.RandomState, shape: tuple[int, ...], bound: np.float64
 ) -> NDArray[np.float32]:
-    draws = generator.randint(0, 2**32, size=tuple(map(int, shape)), dtype=np.uint32)
+    draws = generator.randint(2**32, size=tuple(map(int, shape)), dtype=np.uint32)
     u = (draws % 2**_MANTISSA_BITS) / np.float64(2**_MANTISSA_BITS)  # in [0, 1), exact
     return (u * (2 * bound) - bound).astype(np.float32)
