@@ -55,7 +55,8 @@ def test_installed_torch_is_as_its_account_says(script: dict[str, Any]) -> None:
 def test_accounts_are_those_of_the_oldest_the_tested_and_the_newest() -> None:
     versions = {file.stem for file in ACCOUNTS}
     assert {minimum(), *SUPPORTED} <= versions
-    assert f"torch=={SUPPORTED[0]}\n" in CONSTRAINTS
+    tested = next(line for line in CONSTRAINTS.splitlines() if line.startswith("torch=="))
+    assert tested == f"torch=={SUPPORTED[0]}", "SUPPORTED begins with torch of constraints.txt"
     workflow = (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
     assert f'torch: ["{minimum()}", "newest"]' in workflow
 

@@ -13,56 +13,13 @@ from unrolled_site import example
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
-CHAPTERS = [
-    "walkthrough/architecture",
-    "walkthrough/one_step",
-    "walkthrough/matrix_multiplication",
-    "walkthrough/weight_shapes",
-    "walkthrough/initialisation",
-    "walkthrough/sequence_problems",
-    "module/lstm",
-    "module/gru",
-    "module/layers",
-    "module/states",
-    "module/unequal_lengths",
-    "module/projections",
-    "module/backward",
-    "module/vanishing",
-    "module/truncation",
-    "module/kernels",
-    "module/speed",
-    "module/speed_tables",
-    "module/speed_gpu",
-    "module/official_docs",
-    "practice/choose",
-    "practice/language_model",
-    "practice/initialise",
-    "practice/learning",
-    "practice/porting",
-    "practice/change",
-    "practice/errors",
-    "practice/questions",
-    "practice/diagnose",
-    "deeper/rounding",
-    "deeper/memory",
-    "deeper/generator",
-    "deeper/spectrum",
-    "deeper/history",
-    "deeper/claims",
-]
-QUESTIONS = ["weights", "inputs", "outputs", "padding", "layers", "training", "running", "porting"]
-CATALOGUES = [
-    *(f"practice/errors_{of}" for of in ("building", "calling", "packing", "silent", "training")),
-    *(f"practice/questions_{about}" for about in QUESTIONS),
-]
-CHAPTER_PAGES = [DOCS / f"{chapter}.md" for chapter in CHAPTERS]
-CATALOGUE_PAGES = [DOCS / f"{catalogue}.md" for catalogue in CATALOGUES]
-
 FENCE = re.compile(
     r"^(?P<ticks>`{3,}|~{3,})(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=ticks)[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
 OPTION = re.compile(r"^:(?P<name>[\w-]+):(?P<value>[^\n]*)\n", re.MULTILINE)
+# What the index names under each of these captions has the form of a chapter.
+CAPTIONS = ("The walk-through", "The whole module", "In practice", "Deeper")
 COMPUTING = {"torch", "np", "numpy", "nn", "F", "random", "math", "statistics"}
 
 
@@ -86,6 +43,21 @@ def fences(text: str) -> Iterator[tuple[int, str, str]]:
         line = text.count("\n", 0, match.start()) + 1
         yield line, match["info"].strip(), match["body"]
         yield from ((line + inner, info, body) for inner, info, body in fences(match["body"]))
+
+
+def pages_under(caption: str) -> list[Path]:
+    """Give the pages that the index names under a caption."""
+    index = (DOCS / "index.md").read_text("utf-8")
+    (body,) = (
+        body
+        for _, info, body in fences(index)
+        if info == "{toctree}" and f":caption: {caption}\n" in body
+    )
+    return [DOCS / f"{line}.md" for line in body.split("\n\n", 1)[1].split()]
+
+
+CHAPTER_PAGES = [page for caption in CAPTIONS for page in pages_under(caption)]
+CATALOGUE_PAGES = [page for page in PAGES if re.match(r"practice/(errors|questions)_", name(page))]
 
 
 def cells(text: str) -> list[Cell]:
@@ -128,13 +100,8 @@ def names_read(code: str) -> set[str]:
 
 
 def test_the_chapters_are_there() -> None:
-    missing = [name(page) for page in CHAPTER_PAGES if not page.exists()]
-    assert missing == []
-    index = (DOCS / "index.md").read_text(encoding="utf-8")
-    toctrees = "\n".join(body for _, info, body in fences(index) if info.startswith("{toctree}"))
-    positions = [toctrees.find(chapter) for chapter in CHAPTERS]
-    assert -1 not in positions
-    assert positions == sorted(positions), "the table of contents has another order"
+    assert set(CHAPTER_PAGES) <= set(PAGES)
+    assert len(CATALOGUE_PAGES) > 10
 
 
 @pytest.fixture(params=PAGES, ids=name)

@@ -1,9 +1,11 @@
-"""The end of a build says which pages take longest to execute.
+"""What was executed: where cells failed, and which pages take longest.
 
 MyST-NB keeps the seconds of every page, also of those whose outputs come from the cache.
 """
 
+import sys
 import time
+from typing import Any
 
 from myst_nb.sphinx_ import NbMetadataCollector  # type: ignore[import-untyped]  # it has no types
 from sphinx.application import Sphinx
@@ -13,6 +15,24 @@ from sphinx.util.typing import ExtensionMetadata
 logger = logging.getLogger(__name__)
 STARTED = time.time()
 ROWS = 10
+
+
+def executed(app: Sphinx) -> dict[str, Any]:
+    """Give what MyST-NB keeps of each page with cells, by name."""
+    kept = {name: NbMetadataCollector.get_exec_data(app.env, name) for name in app.env.found_docs}
+    return {name: kept[name] for name in sorted(kept) if kept[name]}
+
+
+def stop(app: Sphinx, env: Any) -> None:
+    """Name the pages with a cell that failed, once all are read, and write none.
+
+    What Sphinx prints of an error, its versions and its own traceback, would hide the cell.
+    """
+    if failed := [name for name, data in executed(app).items() if not data["succeeded"]]:
+        sys.exit(
+            f"A cell failed on {', '.join(failed)}: its traceback stands above. To see everything "
+            f"that fails on a page: python docs/_scripts/run_pages.py {failed[0]}"
+        )
 
 
 def table(pages: dict[str, tuple[float, bool]]) -> str:
@@ -39,14 +59,14 @@ def report(app: Sphinx, exception: Exception | None) -> None:
         "\n%s\n",
         table(
             {
-                docname: (data["runtime"], not STARTED <= data["mtime"] <= now)
-                for docname in app.env.found_docs
-                if (data := NbMetadataCollector.get_exec_data(app.env, docname))
+                name: (data["runtime"], not STARTED <= data["mtime"] <= now)
+                for name, data in executed(app).items()
             }
         ),
     )
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
+    app.connect("env-updated", stop)
     app.connect("build-finished", report)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -55,7 +55,7 @@ class Opening(SphinxDirective):
         box = nodes.container(classes=["u-opening"])
         for option, head in (("able", "You will be able to"), ("needs", "You need")):
             if option not in self.options:
-                raise self.error(f"an opening says :{option}:")
+                raise self.error(f"an opening needs :{option}:")
             text, messages = self.state.inline_text(self.options[option], self.lineno)
             line = nodes.paragraph("", "", nodes.strong(head, head), nodes.Text(" "))
             line += [*text, nodes.Text("."), *messages]

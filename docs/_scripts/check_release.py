@@ -12,6 +12,7 @@ does not hold ends it with a message.
 import argparse
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -66,8 +67,14 @@ def check_tag(tag: str) -> None:
     citation = (ROOT / "CITATION.cff").read_text("utf-8")
     require(f"\nversion: {VERSION}\n" in citation, "CITATION.cff names another version")
     changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    require(f"\n## {VERSION} (" in changes, "CHANGELOG.md has no section for this version")
-    require(f"\n## {VERSION} (unreleased)" not in changes, "CHANGELOG.md says: unreleased")
+    heading = re.search(rf"^## {re.escape(VERSION)} \((.*)\)$", changes, re.MULTILINE)
+    date = heading[1] if heading else "nothing"
+    require(
+        bool(re.fullmatch(r"\d{4}-\d\d-\d\d", date)),
+        f"CHANGELOG.md should begin a section with ## {VERSION} and the date, and says {date}",
+    )
+    changed = run("git", "status", "--porcelain", "--untracked-files=no").rstrip()
+    require(not changed, f"Commit first what is changed:\n{changed}")
 
 
 def build(folder: Path, source: Path, *what: str) -> dict[str, Path]:
