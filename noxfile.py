@@ -139,7 +139,10 @@ def mutation(session: nox.Session) -> None:
 def torch(session: nox.Session) -> None:
     """Try all with another PyTorch (and NumPy, …): -- 2.14.1 [numpy==1.26.4], newest or nightly."""
     if not session.posargs or session.posargs[0].startswith("-"):
-        session.error("Say which PyTorch: `nox -s torch -- 2.14.1`, or newest, or nightly")
+        session.error(
+            "Say which PyTorch first, and options after it: `nox -s torch -- 2.15.0 --write`, "
+            "or newest, or nightly in place of the number"
+        )
     version, *rest = session.posargs
     others = [word for word in rest if not word.startswith("-")]
     options = [word for word in rest if word.startswith("-")]
@@ -148,6 +151,9 @@ def torch(session: nox.Session) -> None:
     session.install(*pre, release, *others)
     # What is here now stays; everything else is at the tested versions.
     brought = installed(session)
+    there = brought.get("torch", "none")
+    if version not in ("newest", "nightly") and not there.startswith(version):
+        session.error(f"The PyTorch of this environment is {there}: run this without -R")
     new = {"torch", "sphinx", "docutils"} if pre else {"torch"}
     constraints = Path(session.create_tmp()) / "constraints.txt"
     constraints.write_text(
@@ -235,6 +241,8 @@ def browser(session: nox.Session) -> None:
     if not (SITE / "index.html").exists():
         session.error("There is no built site to look at: run `nox -s docs` first")
     install(session, "browser")  # with torch, whose numbers the laboratory shows
+    if unknown := set(session.posargs) - {"--screenshots"}:
+        session.error(f"Only --screenshots can be asked for here, not {', '.join(unknown)}")
     shots = "--screenshots" in session.posargs
     with ThreadPoolExecutor(2) as pool:  # beside one that waits for a page, another goes on
         checks = []

@@ -315,6 +315,26 @@ def test_parameters_that_do_not_fit_other_cells(
         assert word in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "short", "message"),
+    [
+        ("GRU", {"state": 0}, r"h should have shape \(3, 20\), got \(2, 20\)"),
+        ("LSTM", {"state": 0}, r"state\[0\] should have shape \(3, 20\), got \(2, 20\)"),
+        ("LSTM", {"state": 1}, r"state\[1\] should have shape \(3, 20\), got \(2, 20\)"),
+        ("LSTM", {"bias_ih": 79}, r"bias_ih should have shape \(80,\), got \(79,\)"),
+    ],
+)
+def test_what_is_too_short_is_named(kind: str, short: dict[str, int], message: str) -> None:
+    cell, ours, x, state = other_cell(kind)
+    parameters = {name: p[: short.get(name)] for name, p in cell.named_parameters()}
+    if "state" in short:
+        states = [state] if kind == "GRU" else list(state)
+        states[short["state"]] = states[short["state"]][:2]
+        state = states[0] if kind == "GRU" else tuple(states)
+    with pytest.raises(RuntimeError, match=f"^{message}$"):
+        ours(x, state, **parameters)
+
+
 def test_unknown_nonlinearity() -> None:
     cell, x, h = cell_and_input()
     cell.nonlinearity = "sigmoid"

@@ -30,7 +30,7 @@ def stop(app: Sphinx, env: Any) -> None:
     """
     if failed := [name for name, data in executed(app).items() if not data["succeeded"]]:
         sys.exit(
-            f"A cell failed on {', '.join(failed)}: its traceback stands above. To see everything "
+            f"A cell failed on {', '.join(failed)}: its traceback is above. To see everything "
             f"that fails on a page: python docs/_scripts/run_pages.py {failed[0]}"
         )
 

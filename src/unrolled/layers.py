@@ -121,7 +121,8 @@ def plain_direction(
     Parameters
     ----------
     step : callable
-        ``step(x_projected, state, weight_hh, bias_hh)`` returns the next state; see `STEPS`.
+        ``step(x_projected, state, weight_hh, bias_hh)`` returns the next state; see `STEPS`. Your
+        own may have weights of any number of blocks.
     inputs : ndarray or Tensor, shape (L, N, layer_input_size)
         Input of the layer; packed ``(sum of lengths, layer_input_size)``.
     initial : ndarray or Tensor, shape (N, H_out), or a tuple of two

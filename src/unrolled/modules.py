@@ -383,7 +383,8 @@ class RNN(Recurrent):
         Type of the parameters.
     step : callable or sequence of D * num_layers callables, optional
         Your own step, which replaces `unrolled.cells.rnn_step`. It is called as
-        ``step(x_projected, h, weight_hh, bias_hh)``, and the activation is up to it.
+        ``step(x_projected, h, weight_hh, bias_hh)``, where the weights have one block of ``H_out``
+        rows, and the activation is up to it.
     fast : bool, default False
         Whether to run `unrolled.fast` wherever it applies: faster, and the same up to rounding.
 
@@ -474,7 +475,8 @@ class GRU(Recurrent):
         The same.
     step : callable or sequence of D * num_layers callables, optional
         Your own step, which replaces `unrolled.cells.gru_step`. It is called as
-        ``step(x_projected, h, weight_hh, bias_hh)``.
+        ``step(x_projected, h, weight_hh, bias_hh)``, where the weights have three blocks of
+        ``H_out`` rows; it may leave some of them unused.
     fast : bool, default False
         Whether to run `unrolled.fast` wherever it applies: faster, and the same up to rounding.
 
