@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from unrolled import Order, scan
+import unrolled._exported
+from unrolled import Order, _scan, scan
 from unrolled.bptt import last_state
 
 
@@ -146,3 +147,42 @@ def test_sizes_may_be_those_of_a_packed_sequence() -> None:
     order = Order(sizes=packed.batch_sizes)  # type: ignore[arg-type] # a Tensor of integers
     _, last = scan(lambda x, h: h + x, packed.data, torch.zeros(2, 1), order)
     assert last.tolist() == [[3.0], [1.0]]
+
+
+def test_an_input_may_be_one_number() -> None:
+    states, last = scan(lambda x, state: state + x, np.arange(4.0), 10.0)
+    assert (states, last) == ([10, 11, 13, 16], 16)
+
+
+def test_steps_of_a_tensor_are_one_operation() -> None:
+    x: Any = torch.randn(5, 3, 10, requires_grad=True)
+    assert Order().steps(x)[1].grad_fn.name() == "UnbindBackward0"
+    grad_fns = []
+
+    def see(inputs: Any, state: Any) -> Any:
+        grad_fns.append([part.grad_fn.name() for part in inputs])
+        return state
+
+    _scan.scan_joined(see, (x, 2 * x), torch.zeros(3, 1), Order(), ())
+    assert grad_fns == [["UnbindBackward0"] * 2] * 5
+
+
+def test_parts_that_differ_are_refused() -> None:
+    """None of them is silently left out."""
+    with pytest.raises(ValueError, match="zip"):
+        _scan.each(max, (1, 20), (2, 10, 3))
+    parts = torch.zeros(5, 3, 10), torch.zeros(4, 3, 10)
+    with pytest.raises(ValueError, match="zip"):
+        _scan.scan_joined(lambda x, state: state, parts, torch.zeros(3, 1), Order(), ())
+
+
+def test_an_exported_loop_is_given_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the operator then does is tested in `test_export`."""
+    given: list[Any] = []
+    monkeypatch.setattr(_scan, "is_exporting", lambda: True)
+    monkeypatch.setattr(unrolled._exported, "exported_scan", lambda *all_: given.append(all_))
+    _scan.scan_joined(step, "abc", "s", Order(reverse=True), ["p"])
+    assert given == [(step, "abc", "s", True, ["p"])]
+    packed = torch.arange(3)
+    _, last = _scan.scan_joined(lambda x, h: h + x, packed, torch.zeros(2), Order(sizes=[2, 1]), ())
+    assert (last.tolist(), len(given)) == ([2, 1], 1)
