@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
+from bs4.filter import SoupStrainer
 
+CODE = re.compile(r"<pre\b.*?</pre>", re.DOTALL)  # most of all tags; nothing of what is looked at
+ARTICLE = SoupStrainer("article")
 GENERIC = re.compile(r"(an? )?(image|figure|picture|drawing|diagram|chart|plot|logo)s?|.*\.\w{3,4}")
 
 
@@ -54,7 +57,7 @@ def drawings(article: Tag) -> Iterator[str]:
 
 def found(html: str) -> Iterator[str]:
     """Say what is wrong with a page."""
-    page = BeautifulSoup(html, "html.parser")
+    page = BeautifulSoup(CODE.sub("", html), "html.parser", parse_only=ARTICLE)
     if article := page.find("article"):
         yield from headings(article)
         yield from drawings(article)
