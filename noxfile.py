@@ -19,6 +19,7 @@ if sys.version_info < (3, 11):
 
 import nox
 import nox.command
+from packaging.specifiers import SpecifierSet
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "virtualenv"
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parent
 BUILD = ROOT / "docs" / "_build"
 SITE = BUILD / "html"
 SCREENSHOTS = BUILD / "screenshots"
+PICTURED = ("browser", "laboratory")  # the checks that can keep them
 # Two processes for each of two cores: one that waits for its kernel leaves a core to others.
 STRICT = ["-T", "-n", "-W", "--keep-going", "-j", "4"]
 SPHINX = [*STRICT, "-d", str(BUILD / "doctrees")]
@@ -151,8 +153,9 @@ def torch(session: nox.Session) -> None:
     session.install(*pre, release, *others)
     # What is here now stays; everything else is at the tested versions.
     brought = installed(session)
-    there = brought.get("torch", "none")
-    if version not in ("newest", "nightly") and not there.startswith(version):
+    asked = SpecifierSet("" if version in ("newest", "nightly") else f"=={version}")
+    if "torch" not in brought or not asked.contains(brought["torch"], prereleases=True):
+        there = brought.get("torch", "none")
         session.error(f"The PyTorch of this environment is {there}: run this without -R")
     new = {"torch", "sphinx", "docutils"} if pre else {"torch"}
     constraints = Path(session.create_tmp()) / "constraints.txt"
@@ -246,13 +249,11 @@ def browser(session: nox.Session) -> None:
     shots = "--screenshots" in session.posargs
     with ThreadPoolExecutor(2) as pool:  # beside one that waits for a page, another goes on
         checks = []
-        for name in ("browser", "laboratory"):
-            folder = ("--screenshots", str(SCREENSHOTS / name)) if shots else ()
+        for name in ("browser", "laboratory", "search", "weight", "hosting"):
             script = f"docs/_scripts/check_{name}.py"
+            pictured = shots and name in PICTURED
+            folder = ("--screenshots", str(SCREENSHOTS / name)) if pictured else ()
             checks.append(pool.submit(session.run, "python", script, str(SITE), *folder))
-        for name in ("search", "weight", "hosting"):
-            script = f"docs/_scripts/check_{name}.py"
-            checks.append(pool.submit(session.run, "python", script, str(SITE)))
     for check in checks:
         check.result()
     if shots:

@@ -891,13 +891,15 @@ def test_the_command_line_says_what_the_weights_do_not(
 
 def test_a_reshape_keeps_axes_whole() -> None:
     """It may take axes apart only where an atom ends, and has to use them all."""
+    nothing: Any = None  # is asked of the graph
     parts = Atom(0, 4), Atom(1, 3), Atom(2, 2)
     data = Moved(Source("X", "a tensor", ("L", "N", "H"), 4, True), (parts[:2], parts[2:]), 1)
 
     def reshaped(*target: int) -> Any:
         call: Any = SimpleNamespace(attributes={}, numbers=lambda name, place: list(target))
-        (moved,) = _reshape(None, data, call)  # type: ignore[arg-type]  # it asks the graph nothing
-        return moved.axes  # type: ignore[union-attr]  # what it gives of data is data
+        (moved,) = _reshape(nothing, data, call)
+        assert isinstance(moved, Moved)
+        return moved.axes
 
     assert reshaped(4, 3, 2) == ((parts[0],), (parts[1],), (parts[2],))
     assert reshaped(4, -1) == ((parts[0],), parts[1:])

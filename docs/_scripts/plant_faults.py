@@ -78,11 +78,12 @@ def commands(node: ast.AST, known: dict[str, str]) -> Iterator[str]:
                 for line in body:
                     yield from commands(line, known)
             return
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="session"), attr="run"), args=words):
-            yield " ".join(filter(None, (word(each, known) for each in words)))
-        case ast.Call(
-            func=ast.Attribute(attr="submit"),
-            args=[ast.Attribute(value=ast.Name(id="session"), attr="run"), *words],
+        case (
+            ast.Call(func=ast.Attribute(value=ast.Name(id="session"), attr="run"), args=words)
+            | ast.Call(
+                func=ast.Attribute(attr="submit"),
+                args=[ast.Attribute(value=ast.Name(id="session"), attr="run"), *words],
+            )
         ):
             yield " ".join(filter(None, (word(each, known) for each in words)))
     for child in ast.iter_child_nodes(node):

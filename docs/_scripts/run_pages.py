@@ -3,9 +3,9 @@
     python docs/_scripts/run_pages.py                       # all pages, two at a time
     python docs/_scripts/run_pages.py practice/errors index  # these
 
-The build of the site stops at the first cell that fails. Here each fault is written down with the
-heading above it, the assertion that failed (or the sentence before the cell), and what
-the values in it are now. As on the site, anything written to stderr is a fault.
+The build of the site executes each page up to the first cell that fails. Here each fault is
+written down with the heading above it, the assertion that failed (or the sentence before the cell),
+and what the values in it are now. As on the site, anything written to stderr is a fault.
 """
 
 import ast

@@ -36,7 +36,7 @@ def test_a_command_that_the_table_does_not_name_is_seen() -> None:
         "no gate is of the command: lint: codespell --planted",
         "no session runs: lint: codespell",
     ]
-    more = NOXFILE.replace('("browser", "laboratory")', '("browser", "planted", "laboratory")')
+    more = NOXFILE.replace('("browser", "laboratory", ', '("browser", "planted", "laboratory", ')
     (found,) = plant.unnamed(TABLE, more)
     assert found == "no gate is of the command: browser: python docs/_scripts/check_planted.py"
 
