@@ -14,6 +14,8 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 import unrolled
 from tests.comparisons import KINDS, tensors
 from tests.witness import Cell, witness
+from unrolled import Order
+from unrolled.layers import Weights, plain_direction
 
 N, L, H_in, H_out = 3, 5, 10, 20
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -446,3 +448,44 @@ def test_reset_parameters_leaves_a_step_of_your_own_alone() -> None:
     moved = [name for name, value in rnn.named_parameters() if not torch.equal(value, before[name])]
     assert moved == ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
     assert torch.equal(step.norm.weight, torch.ones(7))
+
+
+def minimal_gated(x_projected: Tensor, h: Tensor, weight_hh: Tensor, bias_hh: Any) -> Tensor:
+    """One gate, which also resets: two blocks."""
+    W_f, W_n = weight_hh.chunk(2)
+    b_f, b_n = bias_hh.chunk(2)
+    x_f, x_n = x_projected.chunk(2, -1)
+    f = (x_f + unrolled.linear(h, W_f, b_f)).sigmoid()
+    return (1 - f) * h + f * (x_n + unrolled.linear(f * h, W_n, b_n)).tanh()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_plain_direction_takes_two_blocks(reverse: bool) -> None:
+    torch.manual_seed(3)
+    shapes = ((2 * H_out, H_in), (2 * H_out, H_out), (2 * H_out,), (2 * H_out,))
+    weights = [torch.randn(shape, dtype=torch.float64) / 4 for shape in shapes]
+    x, h_0 = torch.randn(L, N, H_in).double(), torch.randn(N, H_out).double()
+    states, last = plain_direction(minimal_gated, x, h_0, Weights(*weights), Order(reverse))
+    W_ih, W_hh, b_ih, b_hh = (weight.numpy() for weight in weights)
+    h, expected = h_0.numpy(), np.empty((L, N, H_out))
+    for t in range(L)[:: -1 if reverse else 1]:
+        x_f, x_n = np.split(x[t].numpy() @ W_ih.T + b_ih + b_hh, 2, axis=1)
+        f = 1 / (1 + np.exp(-x_f - h @ W_hh[:H_out].T))
+        h = expected[t] = (1 - f) * h + f * np.tanh(x_n + (f * h) @ W_hh[H_out:].T)
+    np.testing.assert_allclose(states, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(last, h, rtol=0, atol=1e-12)
+
+
+def test_a_step_may_leave_blocks_unused() -> None:
+    """Of the three of a GRU, this one reads the first: a plain RNN."""
+
+    def first(x_projected: Tensor, h: Tensor, weight_hh: Tensor, bias_hh: Any) -> Tensor:
+        x, W, b = x_projected[..., :H_out], weight_hh[:H_out], bias_hh[:H_out]
+        return unrolled.rnn_step(x, h, W, b)
+
+    gru = unrolled.GRU(H_in, H_out, step=first, dtype=torch.float64)
+    rnn = nn.RNN(H_in, H_out, dtype=torch.float64)
+    rnn.load_state_dict({name: p[:H_out] for name, p in gru.named_parameters()})
+    x, h_0 = torch.randn(L, N, H_in).double(), torch.randn(1, N, H_out).double()
+    for ours, theirs in zip(gru(x, h_0), rnn(x, h_0), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
