@@ -381,7 +381,6 @@ def test_refused(kind: str, case: str) -> None:
         ),
         ("LSTM", {"grad_c_n": np.zeros((4, 3, 20))}, TypeError, ["grad_c_n", "got ndarray"]),
     ],
-    ids=str,
 )
 def test_refused_of_one_kind(
     kind: str, keywords: dict[str, Any], error: type[Exception], words: list[str]
@@ -417,7 +416,6 @@ WEIGHT = torch.zeros(20, 20, dtype=torch.float64)
             r"layers\[0\]\[0\].weight_hh should be 2D, got shape \(20,\)",
         ),
     ],
-    ids=str,
 )
 def test_what_are_no_layers(layers: Any, error: type[Exception], message: str) -> None:
     arguments = arguments_of("RNN") | {"layers": layers, "h_0": zeros(1, N, H_out)}
@@ -498,7 +496,6 @@ def test_a_projection_in_one_layer_alone() -> None:
         ),
         ("nonlinearity", ["tanh"], ValueError, r"nonlinearity should be .*, got \['tanh'\]"),
     ],
-    ids=str,
 )
 def test_what_is_no_array_of_numbers(
     name: str, value: Any, error: type[Exception], message: str

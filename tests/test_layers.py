@@ -13,6 +13,7 @@ from tests.comparisons import KINDS, onednn, tensors
 from unrolled import Order
 from unrolled._scan import each
 from unrolled.layers import STEPS, Weights, masked_direction, plain_direction, run_network
+from unrolled.layers import weights_of as collected
 
 L, N, H_in, H_out = 5, 3, 10, 20
 
@@ -132,9 +133,10 @@ def test_two_directions_are_two_networks_and_a_flip() -> None:
 
 def test_one_direction_is_not_copied() -> None:
     rnn, x, (h_0,) = network()
-    results = run_network([TANH], x, [h_0[0]], weights_of(rnn), all_states=True)
-    assert results.output.shape == (L, N, H_out)
-    assert results.every[0] is results.output
+    ran = TANH(x, h_0[0], weights_of(rnn)[0][0], Order())
+    results = run_network([lambda *_: ran], x, [h_0[0]], weights_of(rnn), all_states=True)
+    assert results.output is results.every[0] is ran[0]
+    assert results.last[0] is ran[1]
 
 
 def test_each_direction_has_its_own_step() -> None:
@@ -197,7 +199,8 @@ def test_dropout_scales_what_is_kept() -> None:
 
 def test_dropout_needs_torch() -> None:
     rnn, x, (h_0,) = network(num_layers=2)
-    with pytest.raises(TypeError, match=r"dropout should be 0 for inputs of type ndarray, got 0.5"):
+    message = "^dropout should be 0 for inputs of type ndarray, got 0.5: only torch.Tensor has it$"
+    with pytest.raises(TypeError, match=message):
         run(rnn, x.numpy(), [h_0.numpy()], dropout=0.5)
 
 
@@ -326,8 +329,59 @@ def test_input_is_projected_once(kind: str, expected: dict[str, int]) -> None:
         assert ours.counts[name] == others.counts[name] == count, name
 
 
+@pytest.mark.parametrize("name", ["mask", "resets"])
 @pytest.mark.parametrize("shape", [(1, N), (L, 1), (L + 1, N), (N, L), (L,)])
-def test_a_mask_that_broadcasts_is_refused(shape: tuple[int, ...]) -> None:
-    mask = torch.ones(shape, dtype=torch.bool)
-    with pytest.raises(RuntimeError, match=r"^mask should have shape \(5, 3\), got"):
-        masked_direction(mask=mask, **good_direction())
+def test_flags_that_broadcast_are_refused(name: str, shape: tuple[int, ...]) -> None:
+    flags = {"mask": None, name: torch.ones(shape, dtype=torch.bool)}
+    with pytest.raises(RuntimeError, match=rf"^{name} should have shape \(5, 3\), got"):
+        masked_direction(**flags, **good_direction())
+
+
+@pytest.mark.parametrize("flags", [{}, {"resets": torch.ones(11, dtype=torch.bool)}])
+def test_flags_for_packed_inputs_are_refused(flags: dict[str, Tensor]) -> None:
+    given = good_direction() | {"inputs": zeros(11, H_in), "order": Order(sizes=[3, 3, 2, 2, 1])}
+    message = r"^order.sizes should be None with a mask or resets, got \[3, 3, 2, 2, 1\]$"
+    with pytest.raises(ValueError, match=message):
+        masked_direction(mask=None, **flags, **given)
+
+
+def as_array(parameter: Tensor) -> Any:
+    return parameter.detach().numpy()
+
+
+@pytest.mark.parametrize(("kind", "keywords"), CASES)
+def test_weights_of_a_module(kind: str, keywords: dict[str, Any]) -> None:
+    module, *_ = network(kind, **keywords)
+    expected = weights_of(module)
+    found, arrays = collected(module), collected(module, as_array)
+    assert [len(layer) for layer in found] == [len(layer) for layer in expected]
+    for layer, of_arrays, others in zip(found, arrays, expected, strict=True):
+        for one, array, other in zip(layer, of_arrays, others, strict=True):
+            for a, b, c in zip(one, array, other, strict=True):
+                assert a is c
+                assert c is b is None or np.shares_memory(b, as_array(c))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_of_a_cell(kind: str, bias: bool) -> None:
+    cell = getattr(nn, f"{kind}Cell")(H_in, H_out, bias)
+    expected = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, None]
+    (((*found,),),) = collected(cell)
+    (((*arrays,),),) = collected(cell, as_array)
+    for a, b, c in zip(found, arrays, expected, strict=True):
+        assert a is c
+        assert c is b is None or np.shares_memory(b, as_array(c))
+
+
+def test_weights_that_are_computed() -> None:
+    rnn, *_ = network()
+    nn.utils.parametrizations.weight_norm(rnn, "weight_hh_l0")
+    assert torch.equal(collected(rnn)[0][0].weight_hh, rnn.weight_hh_l0)
+
+
+def test_a_weight_that_is_missing() -> None:
+    rnn, *_ = network()
+    rnn.bias_hh_l0 = None
+    with pytest.raises(TypeError, match="^bias_hh_l0 should be a Tensor, got None$"):
+        collected(rnn)

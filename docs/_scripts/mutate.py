@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +39,12 @@ MODULES = {
 }
 # Loaded once, before the processes that try the mutants part ways.
 PRELOADED = "import sympy\nimport torch._refs\n"
+# torch.compile cannot read the functions that mutmut makes of ours, and they have other names.
+UNFIT = "not compile and not help_shows_the_arguments"
+# How the tests of a mutant end: one failed, or all ran for far longer than without the change, or
+# they were killed.
+NOTICED = (1, 24, 36, 152, -24, -11, -9)
+LIVES = (0, 33)  # all passed, or none came there
 
 
 class Survivor(NamedTuple):
@@ -52,7 +57,7 @@ class Survivor(NamedTuple):
 
 def fingerprint(sources: list[str], tests: list[str]) -> str:
     """Hash what decides about the mutants of a module: its source, its tests and their helpers."""
-    key = hashlib.sha256()
+    key = hashlib.sha256(repr((sources, tests, UNFIT, PRELOADED)).encode())
     helpers = [path for path in (ROOT / "tests").glob("*.py") if not path.match("test_*.py")]
     chosen = [ROOT / "tests" / f"test_{name}.py" for name in tests]
     mutated = [path for each in sources for path in (ROOT / "src" / "unrolled").glob(each)]
@@ -74,8 +79,7 @@ def prepare(place: Path, sources: list[str], tests: list[str]) -> None:
         "source_paths": ["src"],
         "only_mutate": [f"src/unrolled/{each}" for each in sources],
         "pytest_add_cli_args_test_selection": [f"tests/test_{name}.py" for name in tests],
-        # torch.compile cannot read the functions that mutmut makes of ours.
-        "pytest_add_cli_args": [*("-p", "no:cacheprovider", "-p", "preloaded"), "-k=not compile"],
+        "pytest_add_cli_args": [*("-p", "no:cacheprovider", "-p", "preloaded"), f"-k={UNFIT}"],
         "also_copy": ["docs"],
         "process_isolation": "forkserver",  # torch's threads do not survive a plain fork
         "use_git_change_detection": False,
@@ -115,9 +119,13 @@ def verdicts(place: Path) -> dict[str, int | None]:
     }
 
 
-def noticed(ended: int | None) -> bool:
-    """Say whether a test failed, or ran for far longer than without the change."""
-    return ended in (1, 3, 24, -24, 36, 152, 255, -11, -9)
+def living(place: Path) -> tuple[list[str], int]:
+    """Name the mutants that no test noticed, and count all. Tests that cannot be run end it."""
+    ended = verdicts(place)
+    if failed := [each for each in ended if ended[each] not in (*LIVES, *NOTICED)]:
+        # mutmut counts them as noticed; names of tests that span lines are a cause.
+        sys.exit(f"{place.name}: the tests of {len(failed)} mutants cannot be run, {failed[0]} first")
+    return [each for each in ended if ended[each] in LIVES], len(ended)
 
 
 def lives(place: Path, mutants: list[str]) -> Iterator[Survivor]:
@@ -145,15 +153,15 @@ def main() -> int:
         prepare(here, *MODULES[name])
         # First with few examples of each property; what lives meets the tests as they are.
         mutmut(here, "run", profile="mutation")
-        if doubtful := [each for each, ended in verdicts(here).items() if not noticed(ended)]:
+        if doubtful := living(here)[0]:
             mutmut(here, "run", *doubtful)
-        ended = verdicts(here)
-        living = Counter(lives(here, [each for each in ended if not noticed(ended[each])]))
-        share = 1 - living.total() / len(ended)
-        print(f"{name}: {len(ended)} mutants, {living.total()} live, {share:.1%} noticed")
-        modules = {each.removeprefix("unrolled.").partition(".x")[0] for each in ended}
-        unexplained = sorted(set(living) - set(reasons))
-        gone = sorted(each for each in set(reasons) - set(living) if each.module in modules)
+        alive, count = living(here)
+        found = set(lives(here, alive))
+        share = 1 - len(alive) / count
+        print(f"{name}: {count} mutants, {len(alive)} live, {share:.1%} noticed")
+        modules = {each.removeprefix("unrolled.").partition(".x")[0] for each in verdicts(here)}
+        unexplained = sorted(found - set(reasons))
+        gone = sorted(each for each in set(reasons) - found if each.module in modules)
         for each in unexplained:
             print(f'\n[[survivor]]\nmodule = "{each.module}"\nfunction = "{each.function}"')
             print(f"change = '''\n{each.change}'''\nreason = \"\"")

@@ -205,6 +205,13 @@ def masked_direction(
     states, last
         As in `plain_direction`.
 
+    Raises
+    ------
+    TypeError, RuntimeError
+        As in `plain_direction`; and if `mask` or `resets` has another shape.
+    ValueError
+        If the order is that of packed inputs.
+
     Examples
     --------
     >>> x, mask = np.ones((3, 1, 1)), np.array([[True], [False], [True]])
@@ -214,7 +221,9 @@ def masked_direction(
     >>> states.ravel(), last.ravel()
     (array([1., 0., 2.]), array([2.]))
     """
-    check_direction(inputs, initial, weights, order.sizes)
+    if order.sizes is not None:
+        raise ValueError(f"order.sizes should be None with a mask or resets, got {order.sizes}")
+    check_direction(inputs, initial, weights, None)
     for name, flags in (("mask", mask), ("resets", resets)):
         if flags is not None:
             check_shape(name, flags, inputs.shape[:2])
