@@ -124,7 +124,9 @@ def living(place: Path) -> tuple[list[str], int]:
     ended = verdicts(place)
     if failed := [each for each in ended if ended[each] not in (*LIVES, *NOTICED)]:
         # mutmut counts them as noticed; names of tests that span lines are a cause.
-        sys.exit(f"{place.name}: the tests of {len(failed)} mutants cannot be run, {failed[0]} first")
+        sys.exit(
+            f"{place.name}: the tests of {len(failed)} mutants cannot be run, {failed[0]} first"
+        )
     return [each for each in ended if ended[each] in LIVES], len(ended)
 
 
