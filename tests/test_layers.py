@@ -199,7 +199,7 @@ def test_dropout_scales_what_is_kept() -> None:
 
 def test_dropout_needs_torch() -> None:
     rnn, x, (h_0,) = network(num_layers=2)
-    message = "^dropout should be 0 for inputs of type ndarray, got 0.5: only torch.Tensor has it$"
+    message = r"^dropout should be 0 for inputs of type ndarray, got 0.5: only torch.Tensor has it$"
     with pytest.raises(TypeError, match=message):
         run(rnn, x.numpy(), [h_0.numpy()], dropout=0.5)
 
@@ -332,13 +332,13 @@ def test_input_is_projected_once(kind: str, expected: dict[str, int]) -> None:
 @pytest.mark.parametrize("name", ["mask", "resets"])
 @pytest.mark.parametrize("shape", [(1, N), (L, 1), (L + 1, N), (N, L), (L,)])
 def test_flags_that_broadcast_are_refused(name: str, shape: tuple[int, ...]) -> None:
-    flags = {"mask": None, name: torch.ones(shape, dtype=torch.bool)}
+    flags: dict[str, Any] = {"mask": None, name: torch.ones(shape, dtype=torch.bool)}
     with pytest.raises(RuntimeError, match=rf"^{name} should have shape \(5, 3\), got"):
         masked_direction(**flags, **good_direction())
 
 
 @pytest.mark.parametrize("flags", [{}, {"resets": torch.ones(11, dtype=torch.bool)}])
-def test_flags_for_packed_inputs_are_refused(flags: dict[str, Tensor]) -> None:
+def test_flags_for_packed_inputs_are_refused(flags: dict[str, Any]) -> None:
     given = good_direction() | {"inputs": zeros(11, H_in), "order": Order(sizes=[3, 3, 2, 2, 1])}
     message = r"^order.sizes should be None with a mask or resets, got \[3, 3, 2, 2, 1\]$"
     with pytest.raises(ValueError, match=message):
@@ -383,5 +383,5 @@ def test_weights_that_are_computed() -> None:
 def test_a_weight_that_is_missing() -> None:
     rnn, *_ = network()
     rnn.bias_hh_l0 = None
-    with pytest.raises(TypeError, match="^bias_hh_l0 should be a Tensor, got None$"):
+    with pytest.raises(TypeError, match=r"^bias_hh_l0 should be a Tensor, got None$"):
         collected(rnn)
