@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -49,8 +49,7 @@ class Place(NamedTuple):
         return one and self.direction in (None, direction)
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(NamedTuple):
     """How one forward pass is computed. The defaults are PyTorch's choices.
 
     Attributes
@@ -237,8 +236,8 @@ class Recipe:
     def changed(self, changes: Mapping[str, Any], place: Place | None = None) -> "Recipe":
         """Return a recipe with further changes, everywhere or in one place."""
         if place is None or place == Place():
-            return replace(self, **changes)
-        return replace(self, at=(*self.at, (place, tuple(changes.items()))))
+            return self._replace(**changes)
+        return self._replace(at=(*self.at, (place, tuple(changes.items()))))
 
 
 @lru_cache(4096)
@@ -254,7 +253,7 @@ def _here(recipe: Recipe, layer: int, direction: int) -> Recipe:
                 gates.append((Place(gate=place.gate), these))
             else:
                 changes |= dict(these)
-    return replace(recipe, **{**_EVERYWHERE, **changes}, at=tuple(gates))
+    return recipe._replace(**{**_EVERYWHERE, **changes}, at=tuple(gates))
 
 
 @lru_cache(4096)
@@ -264,12 +263,12 @@ def _gate(local: Recipe, gate: str) -> Recipe:
         return local
     changes = {name: value for place, these in local.at if gate in place.gate
                for name, value in these}  # fmt: skip # one thought
-    return replace(local, **changes, at=())
+    return local._replace(**changes, at=())
 
 
 # Choices that concern the whole network: recipes that differ only here share what layers compute.
 _NETWORK = ("shared", "loop", "input", "output", "last", "taken")
-_EVERYWHERE = {field.name: field.default for field in fields(Recipe) if field.name in _NETWORK}
+_EVERYWHERE = {name: Recipe._field_defaults[name] for name in _NETWORK}
 
 
 class Trace(NamedTuple):
