@@ -330,7 +330,7 @@ def reproducible(session: nox.Session) -> None:
 @nox.session(default=False)
 def gates(session: nox.Session) -> None:
     """Plant a fault for every gate and see it caught; names of gates after --."""
-    install(session, "lint", "test", "docs", "browser")
+    install(session, "lint", "test", "docs", "browser", "mutation")
     environment = {"TYPESCRIPT": TYPESCRIPT}
     script = "docs/_scripts/plant_faults.py"
     session.run("python", script, session.create_tmp(), *session.posargs, env=environment)

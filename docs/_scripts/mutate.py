@@ -123,7 +123,8 @@ def living(place: Path) -> tuple[list[str], int]:
     """Name the mutants that no test noticed, and count all. Tests that cannot be run end it."""
     ended = verdicts(place)
     if failed := [each for each in ended if ended[each] not in (*LIVES, *NOTICED)]:
-        # mutmut counts them as noticed; names of tests that span lines are a cause.
+        # mutmut counts them as noticed. A cause: `ids` with line breaks, which pytest escapes anew
+        # each time that it collects, so that it does not find the test.
         sys.exit(
             f"{place.name}: the tests of {len(failed)} mutants cannot be run, {failed[0]} first"
         )
