@@ -31,7 +31,8 @@ SCREENSHOTS = BUILD / "screenshots"
 PICTURED = ("browser", "laboratory")  # the checks that can keep them
 # Two processes for each of two cores: one that waits for its kernel leaves a core to others.
 STRICT = ["-T", "-n", "-W", "--keep-going", "-j", "4"]
-SPHINX = [*STRICT, "-d", str(BUILD / "doctrees")]
+WARNINGS = BUILD / "warnings.txt"
+SPHINX = [*STRICT, "-d", str(BUILD / "doctrees"), "-w", str(WARNINGS)]
 # It is there while the last build was free of warnings. Sphinx does not repeat the warnings of
 # pages that it does not read again, so a build may only rest on one that had none.
 CLEAN = BUILD / "clean"
@@ -113,7 +114,13 @@ def docs(session: nox.Session) -> None:
         for folder in (SITE, BUILD / "doctrees"):
             shutil.rmtree(folder, ignore_errors=True)
     CLEAN.unlink(missing_ok=True)
-    session.run("sphinx-build", *SPHINX, "-b", "html", "docs", str(SITE), *session.posargs)
+    try:
+        session.run("sphinx-build", *SPHINX, "-b", "html", "docs", str(SITE), *session.posargs)
+    except nox.command.CommandFailed:
+        # They were printed where they arose, hundreds of lines ago.
+        if again := WARNINGS.read_text("utf-8"):
+            session.error(f"The site was not built. Its warnings once more:\n{again}")
+        raise
     if not session.posargs:  # which may have switched something off
         session.run("python", "docs/_scripts/check_pages.py", str(SITE))
         CLEAN.touch()
