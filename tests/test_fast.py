@@ -261,16 +261,17 @@ def test_what_the_constructor_refuses(kind: str) -> None:
     for fast in (1, None, "yes", np.True_):
         with pytest.raises(TypeError, match=rf"^fast should be a bool, got {type(fast).__name__}$"):
             module_type(H_in, H_out, fast=fast)
-    with pytest.raises(
-        ValueError, match=r"^fast should be False where there is a step of your own"
-    ):
+    message = r"^fast should be False where there is a step of your own, got True$"
+    with pytest.raises(ValueError, match=message):
         module_type(H_in, H_out, step=lambda *_: None, fast=True)
     with pytest.raises(TypeError, match="positional"):
         module_type(*(H_in, H_out, *range(20)), True)
     assert module_type(H_in, H_out, step=lambda *_: None, fast=False).fast is False
     assert inspect.signature(module_type).parameters["fast"].default is False
     assert module_type(H_in, H_out).fast is False
-    assert module_type(H_in, H_out, fast=True).fast is True
+    fast = module_type(H_in, H_out, fast=True)
+    assert fast.fast is True
+    assert repr(fast) == f"{kind}({H_in}, {H_out}, fast=True)"
 
 
 @every_kind

@@ -3,6 +3,7 @@ import functools
 import inspect
 import io
 import pickle
+import re
 import warnings
 from collections.abc import Callable
 from decimal import Decimal
@@ -263,6 +264,30 @@ def test_help_shows_the_arguments() -> None:
         message = rf"^{module_type.__name__}\.__init__\(\) missing 1 required positional argument"
         with pytest.raises(TypeError, match=message):
             module_type(10)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU"])
+def test_unknown_keywords_are_refused_by_the_name_of_the_module(kind: str) -> None:
+    build, name = getattr(unrolled, kind), re.escape(f"{kind}.__init__()")
+    with pytest.raises(TypeError, match=rf"^{name} got an unexpected keyword argument 'biases'$"):
+        build(H_in, H_out, biases=True)
+    with pytest.raises(ValueError, match=rf"left out for {kind}, got proj_size=0$"):
+        build(H_in, H_out, proj_size=0)
+
+
+def test_another_nonlinearity_is_refused() -> None:
+    message = r"^Unknown nonlinearity: nonlinearity should be 'tanh' or 'relu', got 'gelu'$"
+    with pytest.raises(ValueError, match=message):
+        unrolled.RNN(H_in, H_out, nonlinearity="gelu")
+
+
+def test_what_modules_share_has_the_defaults_of_torch() -> None:
+    theirs, ours = nn.RNNBase("LSTM", H_in, H_out), unrolled.modules.Recurrent("LSTM", H_in, H_out)
+    public = {name for name in vars(theirs) if not name.startswith("_")}
+    assert {name: getattr(ours, name) for name in public} == {
+        name: getattr(theirs, name) for name in public
+    }
+    assert (ours.step, ours.fast) == (None, False)
 
 
 @every_kind

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import unrolled
-from tests.comparisons import KINDS, Configuration, cut_by_hand, onednn, tensors
+from tests.comparisons import (
+    KINDS,
+    Configuration,
+    cut_by_hand,
+    onednn,
+    reset_differences,
+    tensors,
+)
 from tests.strategies import FEWER, configurations
 
 N, L, H_in, H_out = 3, 5, 10, 20
@@ -97,6 +104,10 @@ def test_resets_are_sequences_cut_by_hand(
         results.append(values)
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def test_resets_beside_lengths_and_masks() -> None:
+    assert not list(reset_differences(unrolled))
 
 
 def made_zeros(module: Any, x: Tensor) -> list[Tensor]:

@@ -33,7 +33,10 @@ MODULES = {
     "cells": (["cells.py"], ["cells", "cell_modules"]),
     "scan": (["_scan.py"], ["scan", "modules", "lengths"]),
     "layers": (["layers.py"], ["layers", "modules", "lengths", "resets", "steps", "all_states"]),
-    "modules": (["modules.py"], ["modules", "drop_in", "lengths", "resets", "steps", "all_states"]),
+    "modules": (
+        ["modules.py"],
+        ["modules", "drop_in", "lengths", "resets", "steps", "all_states", "fast"],
+    ),
     "bptt": (["bptt.py"], ["bptt", "fast"]),
     "porting": (["porting/*.py"], ["porting", "porting_ways", "onnx_reader", "files"]),
 }
