@@ -32,6 +32,8 @@ from tests.strategies import FEWER, sizes
 from unrolled import Order
 from unrolled._scan import each
 from unrolled.bptt import (
+    CHAINS,
+    backward_direction,
     gru_backward,
     last_state,
     lstm_backward,
@@ -41,6 +43,7 @@ from unrolled.bptt import (
     stretches,
 )
 from unrolled.layers import STEPS, Weights, plain_direction, run_network, weights_of
+from unrolled.shapes import GATES
 
 N, L, H_in, H_out = 3, 5, 10, 20
 
@@ -238,7 +241,71 @@ def test_nothing_given_is_zero_in_the_dtype_of_the_input(
         assert not np.asarray(gradient).any()
 
 
+@every_backend
+def test_the_slope_is_that_of_tanh_unless_another_is_named(backend: str) -> None:
+    h = torch.tensor([-0.5, 0.0, 0.25], dtype=torch.float64)
+    assert np.asarray(rnn_slope(BACKENDS[backend](h))).tolist() == [0.75, 1.0, 0.9375]
+
+
+def in_one_direction(mode: str, order: Order, backend: str) -> Any:
+    """Give what `backward_direction` takes, for a network that starts from zeros."""
+    torch.manual_seed(0)
+    to, gates = BACKENDS[backend], len(GATES[mode])
+    x, h = (torch.randn(L, N, width, dtype=torch.float64) for width in (H_in, H_out))
+    weights = Weights(
+        *(to(torch.randn(gates * H_out, width, dtype=torch.float64)) for width in (H_in, H_out))
+    )
+    start = to(torch.zeros(N, H_out, dtype=torch.float64))
+    run = partial(plain_direction, STEPS[mode], to(x))
+    initial = (start, start) if mode == "LSTM" else start
+    states, _ = run(initial, weights, order)
+    after = states if mode == "LSTM" else (states,)
+    tape = unrolled.bptt._remember(mode, to(x), (start,) * len(after), after, weights, order)
+    return mode, tape, (to(h), None)[: len(after)], (None,) * len(after), weights, order
+
+
+@every_backend
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("nonlinearity", ["TANH", "RELU"])
+def test_a_tape_without_states_that_begins_with_zeros(
+    nonlinearity: str, reverse: bool, backend: str
+) -> None:
+    arguments = list(in_one_direction(f"RNN_{nonlinearity}", Order(reverse), backend))
+    expected: Any = backward_direction(*arguments)
+    arguments[1] = arguments[1]._replace(before=(None,))
+    found: Any = backward_direction(*arguments)
+    for a, b in zip(found[2], expected[2], strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+    for a, b in ((found[0], expected[0]), (found[1][0], expected[1][0])):
+        assert np.array_equal(a, b)
+
+
+@every_backend
+@pytest.mark.parametrize("mode", MODES)
+def test_only_what_is_needed_is_computed(mode: str, backend: str) -> None:
+    arguments = in_one_direction(mode, Order(), backend)
+    grad_x, first, weights = backward_direction(*arguments)
+    nothing, none, same = backward_direction(*arguments, input_needed=False, first_needed=False)
+    assert grad_x is not None
+    assert all(part is not None for part in first)
+    assert nothing is None
+    assert none == (None,) * len(first)
+    for a, b in zip(weights, same, strict=True):
+        assert (a is b is None) or np.array_equal(a, b)
+    _, tape, grads, _, given, order = arguments
+    grads = [BACKENDS[backend](torch.ones(L, N, H_out).double()) for _ in grads]
+    assert all(part is not None for part in CHAINS[mode](tape, tuple(grads), given, order).first)
+
+
 # Order
+
+
+@pytest.mark.parametrize(("numbers", "expected"), [(4, [None]), (2, [slice(2, 4), slice(0, 2)])])
+def test_stretches_of_steps_of_one_number(numbers: int, expected: list[slice | None]) -> None:
+    assert [part for _, part, _ in stretches(Order(), 4, 1, numbers)] == expected
+    assert [part for _, part, _ in stretches(Order(), 4, 0, numbers)] == expected
 
 
 def test_order_walks_through_packed_sequences() -> None:
@@ -318,13 +385,21 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
         RuntimeError,
         ["input", "10 features", "weight_ih", "got 11"],
     ),
-    "another batch": ({"input": zeros(L, 4, H_in)}, RuntimeError, ["(4, 4, 20)", "got (4, 3, 20)"]),
+    "another batch": (
+        {"input": zeros(L, 4, H_in)},
+        RuntimeError,
+        ["STATE", "(4, 4, 20)", "got (4, 3, 20)"],
+    ),
     "list": ({"input": [[1.0]]}, TypeError, ["input", "numpy.ndarray", "got list"]),
-    "array": ({"input": np.zeros((L, N, H_in))}, TypeError, ["numpy.ndarray", "like input, got"]),
+    "array": (
+        {"input": np.zeros((L, N, H_in))},
+        TypeError,
+        ["STATE", "numpy.ndarray", "like input, got"],
+    ),
     "float32": (
         {"input": zeros(L, N, H_in, dtype=torch.float32)},
         RuntimeError,
-        ["dtype of input, torch.float32", "got torch.float64"],
+        ["STATE", "dtype of input, torch.float32", "got torch.float64"],
     ),
     "grad_output that broadcasts": (
         {"grad_output": zeros(L, 1, 40)},
@@ -335,6 +410,11 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
         {"grad_output": zeros(L, N, 20)},
         RuntimeError,
         ["grad_output", "(5, 3, 40)", "got (5, 3, 20)"],
+    ),
+    "grad_output of another dtype": (
+        {"grad_output": zeros(L, N, 40, dtype=torch.float32)},
+        RuntimeError,
+        ["grad_output", "dtype of input, torch.float64", "got torch.float32"],
     ),
     "grad_h_n of one layer": (
         {"grad_h_n": zeros(2, N, 20)},
@@ -349,14 +429,20 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
 }
 
 
+def refusal(kind: str, keywords: dict[str, Any], error: type[Exception], words: list[str]) -> None:
+    """See a call refused by a message that begins with the first word, and has the others."""
+    with pytest.raises(error) as caught:
+        BACKWARD[kind](**(arguments_of(kind) | keywords))
+    name = ("hx[0]" if kind == "LSTM" else "h_0") if words[0] == "STATE" else words[0]
+    assert str(caught.value).startswith(f"{name} should ")
+    for word in words[1:]:
+        assert word in str(caught.value)
+
+
 @pytest.mark.parametrize("case", REFUSED)
 @every_kind
 def test_refused(kind: str, case: str) -> None:
-    keywords, error, words = REFUSED[case]
-    with pytest.raises(error) as caught:
-        BACKWARD[kind](**(arguments_of(kind) | keywords))
-    for word in words:
-        assert word in str(caught.value)
+    refusal(kind, *REFUSED[case])
 
 
 @pytest.mark.parametrize(
@@ -385,10 +471,7 @@ def test_refused(kind: str, case: str) -> None:
 def test_refused_of_one_kind(
     kind: str, keywords: dict[str, Any], error: type[Exception], words: list[str]
 ) -> None:
-    with pytest.raises(error) as caught:
-        BACKWARD[kind](**(arguments_of(kind) | keywords))
-    for word in words:
-        assert word in str(caught.value)
+    refusal(kind, keywords, error, words)
 
 
 WEIGHT = torch.zeros(20, 20, dtype=torch.float64)
@@ -409,6 +492,11 @@ WEIGHT = torch.zeros(20, 20, dtype=torch.float64)
             [[Weights(zeros(20, 10), None)]],  # type: ignore[type-var] # the mistake
             TypeError,
             r"layers\[0\]\[0\].weight_hh should be a torch.Tensor like input, got NoneType",
+        ),
+        (
+            [[Weights(None, zeros(20, 20))]],  # type: ignore[type-var] # the same
+            TypeError,
+            r"layers\[0\]\[0\].weight_ih should be a torch.Tensor like input, got NoneType",
         ),
         (
             [[Weights(zeros(20, 10), zeros(20))]],
@@ -451,7 +539,7 @@ def test_weights_of_another_kind_are_refused(kind: str, other: str) -> None:
         (
             (0, 0),
             {"weight_hr": zeros(7, 20)},
-            r"layers\[0\]\[0\].weight_hr should be None, got",
+            r"layers\[0\]\[0\].weight_hr should be None, got \(7, 20\)$",
         ),
     ],
 )
