@@ -1,5 +1,6 @@
 """Other libraries' layouts, written out by hand; `nox -s porting` asks the libraries themselves."""
 
+import importlib.util
 import re
 import runpy
 import sys
@@ -167,6 +168,72 @@ def test_to_layout_by_hand(layout: str, kind: str) -> None:
     for name, array in expected.items():
         assert np.array_equal(arrays[name], array), name
         assert arrays[name].flags.c_contiguous
+
+
+NAMES = {
+    "torch": ("torch.nn.RNN", "torch.nn.GRU", "torch.nn.LSTM"),
+    "keras": ("keras.layers.SimpleRNN", "keras.layers.GRU", "keras.layers.LSTM"),
+    "onnx": ("ONNX RNN", "ONNX GRU", "ONNX LSTM"),
+    "flax.linen": (
+        "flax.linen.SimpleCell",
+        "flax.linen.GRUCell",
+        "flax.linen.OptimizedLSTMCell",
+    ),
+    "flax.nnx": ("flax.nnx.SimpleCell", "flax.nnx.GRUCell", "flax.nnx.OptimizedLSTMCell"),
+    "flax.nnx.LSTMCell": ("", "", "flax.nnx.LSTMCell"),
+    "equinox": ("", "equinox.nn.GRUCell", "equinox.nn.LSTMCell"),
+}
+NEEDED: dict[tuple[str, str], dict[str, object]] = {
+    ("keras", "GRU"): {
+        "reset_after": True,
+        "activation": "tanh",
+        "recurrent_activation": "sigmoid",
+    },
+    ("keras", "LSTM"): {"activation": "tanh", "recurrent_activation": "sigmoid"},
+    ("onnx", "RNN"): {"clip": None},
+    ("onnx", "GRU"): {"clip": None, "linear_before_reset": 1},
+    ("onnx", "LSTM"): {"clip": None, "input_forget": 0, "peepholes": False},
+    ("flax.linen", "RNN"): {"residual": False},
+    ("flax.nnx", "RNN"): {"residual": False},
+}
+
+
+@pytest.fixture(scope="module")
+def made_anew() -> Any:
+    """Load the module once more, so that what makes its tables runs while it is tested."""
+    spec = importlib.util.find_spec("unrolled.porting.layouts")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("layout", "kind"), ALL)
+def test_tables_by_hand(made_anew: Any, layout: str, kind: str) -> None:
+    entry = made_anew.LAYOUTS[layout][kind]
+    assert entry.module == NAMES[layout][["RNN", "GRU", "LSTM"].index(kind)]
+    settings = NEEDED.get((layout, kind), {})
+    assert {name: setting.needed for name, setting in entry.settings.items()} == settings
+    for bias in (True, False):
+        state = without_b_hn(layout, kind, random_state(kind, bias=bias))
+        [[arrays]] = made_anew.to_layout(layout, kind, state)
+        zero = random_state(kind) | state
+        if not bias:
+            zero |= {name: 0 * array for name, array in zero.items() if name.startswith("bias")}
+        expected = (
+            {name.removesuffix("_l0"): array for name, array in state.items()}
+            if layout == "torch"
+            else BY_HAND[layout, kind](Blocks(kind, zero))
+        )
+        if not bias and not layout.startswith("flax"):  # which alone has zeros there
+            expected = {name: a for name, a in expected.items() if name.lower()[:1] != "b"}
+        assert set(arrays) == set(expected)
+        for name, array in expected.items():
+            assert np.array_equal(arrays[name], array), name
+        back = made_anew.from_layout(layout, kind, [[arrays]], **settings)
+        again = made_anew.to_layout(layout, kind, back)[0][0]
+        assert all(np.array_equal(again[name], arrays[name]) for name in arrays)
 
 
 @pytest.mark.parametrize(("layout", "kind"), ALL)
