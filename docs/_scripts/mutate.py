@@ -38,7 +38,13 @@ MODULES = {
         ["modules", "drop_in", "lengths", "resets", "steps", "all_states", "fast"],
     ),
     "bptt": (["bptt.py"], ["bptt", "fast"]),
-    "porting": (["porting/*.py"], ["porting", "porting_ways", "onnx_reader", "files"]),
+    "porting": (
+        ["porting/*.py"],
+        [
+            *("porting", "porting_ways", "onnx_reader", "files"),
+            *("porting_keras_npz_files", "porting_torch_files", "porting_onnx_files"),
+        ],
+    ),
 }
 # Loaded once, before the processes that try the mutants part ways.
 PRELOADED = "import sympy\nimport torch._refs\n"

@@ -234,24 +234,32 @@ def _of_keras_3(arrays: Arrays, names: Mapping[str, str]) -> Iterator[_Layer]:
 
 def _of_keras_2(arrays: Arrays) -> Iterator[_Layer]:
     """Find layers by the names of arrays: .../lstm/lstm_cell/kernel, .../forward_lstm/kernel."""
-    found: dict[tuple[str, ...], tuple[str, Arrays]] = {}
+    found: dict[tuple[str, ...], dict[str, Arrays]] = {}  # by layer, then cell
     for path, array in arrays.items():
         group, _, name = path.rpartition("/")
         if f"{group}/recurrent_kernel" in arrays:
             parts = group.split("/")
-            cell = parts.pop() if "cell" in parts[-1] and len(parts) > 1 else ""
-            found.setdefault((*parts,), (cell, {}))[1][name] = array
-    for (*above, last), (cell, one) in found.items():
+            # An older file has no level for the cell, but may have the name of the layer twice.
+            named = "cell" in parts[-1] and len(parts) > 1 and parts[-1] != parts[-2]
+            cell = parts.pop() if named else ""
+            found.setdefault((*parts,), {}).setdefault(cell, {})[name] = array
+    for (*above, last), cells in found.items():
         way, _, name = last.partition("_")
         twin = {"forward": "backward", "backward": "forward"}.get(way)
         other = found.get((*above, f"{twin}_{name}")) if above else None
-        path = "/".join([*above, last])
-        layer = _Layer(last, path, [cell], [one], None)
-        if other is not None:
-            layer = _Layer(above[-1], path, [cell, other[0]], [one, other[1]], None)
+        both = [cells] if other is None else [cells, other]
+        layer = _Layer(
+            last if other is None else above[-1],
+            "/".join([*above, last]),
+            [next(iter(each)) for each in both],
+            [next(iter(each.values())) for each in both],
+            None,
+        )
         unknown = {name for arrays in layer.directions for name in arrays} - {*_NAMES}
         if unknown:
             layer = layer._replace(refused=f"should have the arrays {_NAMES}, got {unknown}")
+        if several := next((each for each in both if len(each) > 1), None):
+            layer = layer._replace(refused=f"should have one cell, got {', '.join(several)}")
         if other is None or way == "forward":
             yield layer
 
