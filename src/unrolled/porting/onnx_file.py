@@ -357,13 +357,13 @@ def _operator(
 
     dtype = onnx.helper.np_dtype_to_tensor_dtype(weights["W"].dtype)
     results = {"Y": ("L", "D", "N", "H_out"), **dict.fromkeys(("Y_h", "Y_c"), ("D", "N", "H_out"))}
-    sources = []
+    # An operator may lack outputs, and a message may still name the first.
+    y = Source([*node.output, ""][0], f"Y of {words}", results["Y"], L, given=False)
     for formal, name in zip(schema.outputs, node.output, strict=False):
         labels = results[formal.name]
         source = Source(name, f"{formal.name} of {words}", labels, sizes[labels[0]], given=False)
         order = sorted(labels, key=lambda label: (label != "N") * layout)  # N comes first
         axes = tuple(arranged([(labels.index(label), sizes[label])]) for label in order)
-        sources.append(source)
         graph.define(name, Moved(source, axes, dtype))
 
     states = [name for name in ("initial_h", "initial_c") if name in names]
@@ -372,7 +372,7 @@ def _operator(
         weights,
         (nonlinearity, settings),
         x,
-        sources[0] if sources else Source("", "", (), 0, given=False),
+        y,
         L,
         N,
         D,
