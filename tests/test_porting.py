@@ -324,6 +324,162 @@ def test_input_is_left_alone_and_not_shared() -> None:
     assert np.array_equal(layers[0][0]["weight_ih"], before["weight_ih_l0"] + 1)
 
 
+SMALL = random_state("GRU")
+DEEP = random_state("GRU", 2, bidirectional=True)
+IN_KERAS = to_layout("keras", "GRU", SMALL)[0][0]
+IN_ONNX = to_layout("onnx", "GRU", DEEP)
+KERAS_NAMES = ["kernel", "recurrent_kernel", "bias"]
+SAID: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (
+        lambda: to_layout("Keras", "GRU", SMALL),
+        ValueError,
+        f"layout should be one of {[*LAYOUTS]}, got 'Keras'",
+    ),
+    (
+        lambda: to_layout("keras", "gru", SMALL),
+        ValueError,
+        "kind should be one of ['RNN', 'GRU', 'LSTM'], got 'gru'",
+    ),
+    (
+        lambda: to_layout("equinox", "RNN", SMALL),
+        ValueError,
+        "kind should be one that equinox has, which is equinox.nn.GRUCell and "
+        "equinox.nn.LSTMCell, got 'RNN'",
+    ),
+    (
+        lambda: to_layout("onnx", "GRU", SMALL, linear=1),
+        TypeError,
+        "settings of ONNX GRU should be among ['clip', 'linear_before_reset'], got 'linear'",
+    ),
+    (
+        lambda: to_layout("keras", "GRU", SMALL, reset_after=False),
+        ValueError,
+        "reset_after of keras.layers.GRU should be True, got False: the reset gate then comes "
+        "before the product, in a network that torch.nn.GRU is not",
+    ),
+    (
+        lambda: to_layout("torch", "GRU", [1]),  # type: ignore[arg-type] # the mistake
+        TypeError,
+        "state should be a mapping of names to arrays, got list",
+    ),
+    (
+        lambda: to_layout("torch", "GRU", SMALL | {"bias_ih_l0": np.zeros(12, "f4")}),
+        TypeError,
+        "state should have arrays of one floating-point dtype, got float32, float64",
+    ),
+    (
+        lambda: to_layout("torch", "GRU", {"weight_ih_l0": SMALL["weight_ih_l0"]}),
+        RuntimeError,
+        "state should have a matrix weight_hh_l0, got the names ['weight_ih_l0']",
+    ),
+    (
+        lambda: to_layout("torch", "GRU", SMALL | {"weight_ih_l0": np.zeros(12)}),
+        RuntimeError,
+        "state should have a matrix weight_ih_l0, got shape (12,)",
+    ),
+    (
+        lambda: to_layout("torch", "GRU", {k: v for k, v in SMALL.items() if k != "bias_hh_l0"}),
+        RuntimeError,
+        f"state should have the names {[*SMALL]}; missing: ['bias_hh_l0'], unexpected: []",
+    ),
+    (
+        lambda: to_layout("torch", "GRU", SMALL | {"weight_ih_l0": np.zeros((13, 3))}),
+        RuntimeError,
+        "weight_ih_l0 should have shape (12, 3), as in torch.nn.GRU, got (13, 3)",
+    ),
+    (
+        lambda: to_layout("torch", "LSTM", {"weight_hr_l1_reverse": np.zeros((4, 2))}),
+        ValueError,
+        "proj_size should be 0, got the projection weight_hr_l1_reverse: of the libraries here "
+        "only PyTorch has one",
+    ),
+    (
+        lambda: to_layout(
+            "flax.nnx",
+            "GRU",
+            {k: 0 * v - 0.25 * (k == "bias_hh_l1_reverse") for k, v in DEEP.items()},
+        ),
+        ValueError,
+        "bias_hh_l1_reverse should be zero for the gate n, got values up to 0.25: "
+        "flax.nnx.GRUCell has no bias there, and no other can take its place, because the reset "
+        "gate multiplies this one",
+    ),
+    (
+        lambda: from_layout("keras", "GRU", [[IN_KERAS | {"bias": np.zeros(12)}]]),
+        RuntimeError,
+        "layers[0][0]['bias'] should have shape (2, 12), as in keras.layers.GRU with "
+        "reset_after=True, got (12,)",
+    ),
+    (
+        lambda: from_layout("keras", "LSTM", [[IN_KERAS]]),
+        RuntimeError,
+        "layers[0][0]['kernel'] should have shape (3, 16), as in keras.layers.LSTM, got (3, 12)",
+    ),
+    (
+        lambda: from_layout("keras", "GRU", [[IN_KERAS], [{**IN_KERAS, "more": np.zeros(1)}]]),
+        RuntimeError,
+        f"layers[1][0] should have the names {KERAS_NAMES}; missing: [], unexpected: ['more']",
+    ),
+    (
+        lambda: from_layout("keras", "GRU", [[IN_KERAS | {"kernel": np.zeros(12)}]]),
+        RuntimeError,
+        "layers[0][0]['kernel'] should be a matrix, got shape (12,)",
+    ),
+    (
+        lambda: from_layout("keras", "GRU", [[IN_KERAS], [IN_KERAS, 3]]),  # type: ignore[list-item] # the mistake
+        TypeError,
+        "layers[1][1] should be a mapping of names to arrays, got int",
+    ),
+    (
+        lambda: from_layout("keras", "GRU", [[IN_KERAS] * 2, [IN_KERAS]]),
+        RuntimeError,
+        "layers[1] should have 2 directions, got 1",
+    ),
+    (
+        lambda: from_layout("keras", "GRU", [[IN_KERAS] * 3]),
+        RuntimeError,
+        "layers[0] should have 1 or 2 directions, got 3",
+    ),
+    (
+        lambda: from_layout("keras", "GRU", []),
+        RuntimeError,
+        "layers should have at least one layer, got none",
+    ),
+    (
+        lambda: from_layout("onnx", "GRU", [IN_ONNX[0] * 2], linear_before_reset=1),
+        RuntimeError,
+        "layers[0] should have one mapping to arrays whose first dimension, the directions, is 1 "
+        "or 2, got 2 with the sizes [2]",
+    ),
+    (
+        lambda: from_layout(
+            "onnx",
+            "GRU",
+            [IN_ONNX[0], [{"W": np.zeros((3, 12, 8)), "R": np.zeros(())}]],
+            linear_before_reset=1,
+        ),
+        RuntimeError,
+        "layers[1] should have one mapping to arrays whose first dimension, the directions, is 1 "
+        "or 2, got 1 with the sizes [0, 3]",
+    ),
+]
+
+
+@pytest.mark.parametrize("number", range(len(SAID)))
+def test_what_is_said_of_arrays_that_do_not_fit(number: int) -> None:
+    call, error, message = SAID[number]
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        call()
+
+
+@pytest.mark.parametrize(("layout", "kind"), ALL)
+def test_zeros_in_place_of_biases_have_the_dtype_of_the_weights(layout: str, kind: str) -> None:
+    state = {k: v.astype("f4") for k, v in random_state(kind, bias=False).items()}
+    [[arrays]] = to_layout(layout, kind, state)
+    back = from_layout(layout, kind, [[arrays]], **needed(layout, kind))
+    assert {a.dtype for a in (*arrays.values(), *back.values())} == {np.dtype("f4")}
+
+
 REFUSED_SETTINGS = [
     ("keras", "GRU", {"reset_after": False}, "reset gate then comes before the product"),
     ("keras", "GRU", {"recurrent_activation": "hard_sigmoid"}, "hard_sigmoid"),
@@ -371,7 +527,6 @@ def without(arrays: Arrays, part: str) -> Arrays:
 
 
 LSTM = random_state("LSTM")
-DEEP = random_state("GRU", 2, True)
 EMPTY = {"weight_ih_l0": np.ones((0, 3)), "weight_hh_l0": np.ones((0, 0))}
 BAD_STATES: list[tuple[str, Any, type[Exception], str]] = [
     ("LSTM", [1], TypeError, "state should be a mapping of names to arrays, got list"),
