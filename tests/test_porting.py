@@ -426,6 +426,11 @@ SAID: list[tuple[Callable[[], object], type[Exception], str]] = [
         "layers[0][0]['kernel'] should be a matrix, got shape (12,)",
     ),
     (
+        lambda: from_layout("keras", "GRU", [[IN_KERAS | {"recurrent_kernel": np.zeros(12)}]]),
+        RuntimeError,
+        "layers[0][0]['recurrent_kernel'] should be a matrix, got shape (12,)",
+    ),
+    (
         lambda: from_layout("keras", "GRU", [[IN_KERAS], [IN_KERAS, 3]]),  # type: ignore[list-item] # the mistake
         TypeError,
         "layers[1][1] should be a mapping of names to arrays, got int",
