@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from unrolled import Order
 from unrolled._scan import each
 from unrolled.bptt import (
     CHAINS,
+    Tape,
     backward_direction,
     gru_backward,
     last_state,
@@ -43,7 +45,6 @@ from unrolled.bptt import (
     stretches,
 )
 from unrolled.layers import STEPS, Weights, plain_direction, run_network, weights_of
-from unrolled.shapes import GATES
 
 N, L, H_in, H_out = 3, 5, 10, 20
 
@@ -249,19 +250,15 @@ def test_the_slope_is_that_of_tanh_unless_another_is_named(backend: str) -> None
 
 def in_one_direction(mode: str, order: Order, backend: str) -> Any:
     """Give what `backward_direction` takes, for a network that starts from zeros."""
-    torch.manual_seed(0)
-    to, gates = BACKENDS[backend], len(GATES[mode])
-    x, h = (torch.randn(L, N, width, dtype=torch.float64) for width in (H_in, H_out))
-    weights = Weights(
-        *(to(torch.randn(gates * H_out, width, dtype=torch.float64)) for width in (H_in, H_out))
-    )
-    start = to(torch.zeros(N, H_out, dtype=torch.float64))
-    run = partial(plain_direction, STEPS[mode], to(x))
-    initial = (start, start) if mode == "LSTM" else start
-    states, _ = run(initial, weights, order)
-    after = states if mode == "LSTM" else (states,)
-    tape = unrolled.bptt._remember(mode, to(x), (start,) * len(after), after, weights, order)
-    return mode, tape, (to(h), None)[: len(after)], (None,) * len(after), weights, order
+    kind, to = mode.partition("_")[0], BACKENDS[backend]
+    configuration = Configuration(kind=kind)
+    (x,), states = configuration.leaves()
+    weights = weights_of(configuration.theirs(), to)[0][0]
+    initial = tuple(to(torch.zeros(N, H_out, dtype=torch.float64)) for _ in states)
+    after, gates = unrolled.fast.FORWARD[mode](to(x), initial, weights, order, keep=True)
+    before = tuple(starmap(partial(state_before, order), zip(after, initial, strict=True)))
+    grads = (to(torch.randn(L, N, H_out, dtype=torch.float64)), None)[: len(after)]
+    return mode, Tape(to(x), before, gates), grads, (None,) * len(after), weights, order
 
 
 @every_backend
@@ -495,7 +492,7 @@ WEIGHT = torch.zeros(20, 20, dtype=torch.float64)
             r"layers\[0\]\[0\].weight_hh should be a torch.Tensor like input, got NoneType",
         ),
         (
-            [[Weights(None, zeros(20, 20))]],  # type: ignore[type-var] # the same
+            [[Weights(None, zeros(20, 20))]],  # type: ignore[type-var] # the mistake
             TypeError,
             r"layers\[0\]\[0\].weight_ih should be a torch.Tensor like input, got NoneType",
         ),

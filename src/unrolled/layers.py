@@ -222,7 +222,10 @@ def masked_direction(
     (array([1., 0., 2.]), array([2.]))
     """
     if order.sizes is not None:
-        raise ValueError(f"order.sizes should be None with a mask or resets, got {order.sizes}")
+        raise ValueError(
+            "order.sizes should be None, since packed inputs have no mask and no resets, got "
+            f"{order.sizes}"
+        )
     check_direction(inputs, initial, weights, None)
     for name, flags in (("mask", mask), ("resets", resets)):
         if flags is not None:

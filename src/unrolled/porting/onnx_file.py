@@ -9,6 +9,7 @@ sequence, ``h_n`` and ``c_n``.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -357,13 +358,13 @@ def _operator(
 
     dtype = onnx.helper.np_dtype_to_tensor_dtype(weights["W"].dtype)
     results = {"Y": ("L", "D", "N", "H_out"), **dict.fromkeys(("Y_h", "Y_c"), ("D", "N", "H_out"))}
-    # An operator may lack outputs, and a message may still name the first.
-    y = Source([*node.output, ""][0], f"Y of {words}", results["Y"], L, given=False)
-    for formal, name in zip(schema.outputs, node.output, strict=False):
-        labels = results[formal.name]
-        source = Source(name, f"{formal.name} of {words}", labels, sizes[labels[0]], given=False)
+    sources = []
+    named = chain(node.output, repeat(""))  # those that are left out, too
+    for (formal, labels), name in zip(results.items(), named, strict=False):
+        source = Source(name, f"{formal} of {words}", labels, sizes[labels[0]], given=False)
         order = sorted(labels, key=lambda label: (label != "N") * layout)  # N comes first
         axes = tuple(arranged([(labels.index(label), sizes[label])]) for label in order)
+        sources.append(source)
         graph.define(name, Moved(source, axes, dtype))
 
     states = [name for name in ("initial_h", "initial_c") if name in names]
@@ -372,7 +373,7 @@ def _operator(
         weights,
         (nonlinearity, settings),
         x,
-        y,
+        sources[0],
         L,
         N,
         D,
