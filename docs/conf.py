@@ -226,6 +226,12 @@ def write_tokens(app: Sphinx) -> None:
         path.write_text(palette.stylesheet(), "utf-8")
 
 
+def without_field(app: Sphinx, what: str, name: str, obj: object, *_: object) -> bool | None:
+    """Leave out a field of a named tuple: the docstring describes it, Python only counts it."""
+    return True if str(obj.__doc__).startswith("Alias for field number ") else None
+
+
 def setup(app: Sphinx) -> None:
     app.add_config_value("pages_key", _pages_key, "env")
+    app.connect("autodoc-skip-member", without_field)
     app.connect("builder-inited", write_tokens)
