@@ -1,4 +1,4 @@
-"""What this project checks, one session each: `nox --list` shows them, `nox` runs the first four.
+"""What this project checks, one session each: `nox --list` shows them, `nox` runs the first three.
 
 Needs Python 3.11 or later and nox. Each session makes its own environment with pip, at the
 versions of constraints.txt; `nox -R` uses the environments that are there already.
@@ -38,6 +38,7 @@ SPHINX = [*STRICT, "-d", str(BUILD / "doctrees"), "-w", str(WARNINGS)]
 CLEAN = BUILD / "clean"
 # It checks the types of the laboratory's scripts; npm comes with the group `lint`.
 TYPESCRIPT = "typescript@7.0.2"
+EXAMPLES = ("-c", "pyproject.toml", "src", "README.md", "docs")
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 # Each of many processes imports PyTorch, and would compile it anew where this is set, as it is in
 # many containers.
@@ -92,18 +93,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests on all cores with branch coverage, or pytest with the arguments after --."""
+    """Run all tests with branch coverage, then doctest; or pytest with the arguments after --."""
     install(session, "test")
     everything = ["-n", "auto", "--dist", "worksteal", "--cov", "--cov-report=term"]
     session.run("pytest", *(session.posargs or everything))
-
-
-@nox.session
-def doctest(session: nox.Session) -> None:
-    """Run every example in docstrings, in the README and in code blocks of pages."""
-    install(session, "test")
-    examples = ("-c", "pyproject.toml", "src", "README.md", "docs")
-    session.run("pytest", *examples, *session.posargs)
+    if not session.posargs:
+        session.run("pytest", *EXAMPLES)
 
 
 @nox.session
@@ -125,6 +120,13 @@ def docs(session: nox.Session) -> None:
         session.run("python", "docs/_scripts/check_pages.py", str(SITE))
         CLEAN.touch()
     print(f"The site is built: open {SITE / 'index.html'}")
+
+
+@nox.session(default=False)
+def doctest(session: nox.Session) -> None:
+    """Run every example in docstrings, in the README and in code blocks of pages, as tests does."""
+    install(session, "test")
+    session.run("pytest", *EXAMPLES, *session.posargs)
 
 
 @nox.session(default=False)

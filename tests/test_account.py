@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+pytestmark = pytest.mark.no_cover
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "docs/_scripts/torch_account.py"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

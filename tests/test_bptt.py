@@ -93,6 +93,7 @@ def test_networks_have_the_gradients_of_autograd(kind: str, data: st.DataObject)
             )
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("sizes", [None, (3, 3, 3, 3, 3), (3, 3, 2, 1, 1)], ids=str)
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("mode", [*MODES, "LSTM with a projection"])

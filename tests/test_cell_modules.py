@@ -23,6 +23,7 @@ def flat(value: Any) -> list[Tensor]:
     return list(value) if isinstance(value, tuple) else [value]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

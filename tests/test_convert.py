@@ -87,6 +87,7 @@ def _train(
 # -- What a module computes -----------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("configuration", REPRESENTATIVE, ids=str)
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported")
 def test_a_module_computes_the_same_afterwards(configuration: Configuration) -> None:
@@ -189,6 +190,7 @@ def test_an_optimiser_goes_on() -> None:
     assert len(set(found[0])) == 8
 
 
+@pytest.mark.no_cover
 @both_ways
 @every_kind
 def test_a_module_keeps_hooks_flags_and_attributes(
@@ -496,6 +498,7 @@ def test_the_old_exporter_to_onnx_takes_it_with_a_free_length(kind: str) -> None
         np.testing.assert_allclose(found, ours(x).detach().numpy(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.no_cover
 @every_kind
 @scripts
 def test_torch_jit_script_takes_it(kind: str) -> None:

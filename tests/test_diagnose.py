@@ -60,7 +60,8 @@ UNEXPLAINED: list[Any] = []
 SLOW = {
     *("noise_that_stays", "sequences_mixed", "squeezed", "other_numbers_at_the_end"),
     *("a_layer_of_its_own", "all_states_by_direction", "BiasAndTanhMissing", "CellOfTensorFlow"),
-    *("OrderAndOffByOne", "ReluLSTM", "StatesExchangedBothWays"),
+    *("OrderAndOffByOne", "ReluLSTM", "StatesExchangedBothWays", "gru_of_keras_1"),
+    *("gru_of_the_last_version_of_the_paper", "state_that_decays"),
 }
 """What takes a long search, which is not traced."""
 
@@ -1382,6 +1383,7 @@ def test_what_is_wrong_is_explained(
             assert explanation.remaining < rounding < 1e-3 < explanation.difference
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("reference", "write"), RIGHT)
 def test_what_is_right_is_equal(reference: str, write: Write) -> None:
     diagnosis = examine(reference, write)
@@ -1415,6 +1417,7 @@ def test_every_known_mistake_lives_in_the_zoo_or_is_an_order_of_gates() -> None:
     assert names - orders <= kept
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("mode", ["LSTM", "GRU"])
 def test_every_order_of_the_gates_is_told_from_the_others(mode: str) -> None:
     """Rearrange the blocks of a copy: it reads the parameters of the reference in that order."""
@@ -1447,6 +1450,7 @@ MODULES: list[dict[str, Any]] = [
 OWN: dict[str, dict[str, Any]] = {"relu": {"nonlinearity": "relu"}, "projected": {"proj_size": 7}}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("keywords", MODULES, ids=str)
 @pytest.mark.parametrize("kind", ["RNN", "RNN relu", "GRU", "LSTM", "LSTM projected"])
 def test_a_module_equals_itself(kind: str, keywords: dict[str, Any]) -> None:
@@ -1467,6 +1471,7 @@ def test_the_same_call_gives_the_same_diagnosis() -> None:
     assert diagnose(lambda x: rnn(x), rnn) != diagnose(lambda x: rnn(x), rnn, seed=1)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_our_modules_and_cells_equal_those_of_torch(kind: str) -> None:
     for name in (kind, f"{kind}Cell"):
@@ -1528,6 +1533,7 @@ def test_what_explains_the_search_alone_is_no_explanation() -> None:
         assert diagnosis.verdict == "unexplained"
 
 
+@pytest.mark.no_cover
 def test_tf32_is_not_tried_in_pairs() -> None:
     rnn = nn.RNN(H_IN, H, batch_first=True).requires_grad_(False)
     forward = as_on_a_gpu(rnn)
@@ -1819,7 +1825,13 @@ VARIED: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", VARIED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.no_cover if name in ("gru", "projected") else ())
+        for name in VARIED
+    ],
+)
 def test_every_variation_gives_results_of_the_right_shape(name: str) -> None:
     """What is tried must be possible, everywhere and in single places."""
     network = network_of(VARIED[name](), False, None, None, 0)
@@ -1882,7 +1894,7 @@ def clues_of(reference: nn.RNNBase, candidate: Callable[..., Any]) -> str:
     return "\n".join(diagnosis.clues)
 
 
-@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("kind", ["RNN", pytest.param("GRU", marks=pytest.mark.no_cover), "LSTM"])
 def test_narrowing_without_biases(kind: str) -> None:
     reference = getattr(nn, kind)(H_IN, H, bias=False)
     assert "is off by up to" in clues_of(reference, skewed(lambda x, hx: reference(x, hx)))

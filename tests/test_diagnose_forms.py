@@ -295,6 +295,7 @@ def test_what_it_returns(name: str) -> None:
     assert any(note in one for one in diagnosis.notes)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("wrong", "factor", "number", "named"),
     [("h", 1, 0.5, "new h plus 0.5"), ("c", 0, 0, "c: zeros")],
@@ -443,6 +444,7 @@ def test_interrupting_goes_through_and_leaves_the_reference_whole() -> None:
     assert torch.equal(rnn.bias_hh_l0, before)
 
 
+@pytest.mark.no_cover
 def test_a_number_with_an_imaginary_part_is_not_equal() -> None:
     diagnosis = diagnose(of_rnn(lambda o, h: (o + 5j, h)), RNN)
     assert diagnosis.verdict == "unexplained"
@@ -534,6 +536,7 @@ CLIPPED: dict[str, tuple[Callable[[Any], Candidate], Any]] = {
 }  # fmt: skip # a table
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("bound", [10, 100])
 @pytest.mark.parametrize("what", CLIPPED)
 def test_what_is_clipped_is_not_equal(what: str, bound: float) -> None:
@@ -543,6 +546,7 @@ def test_what_is_clipped_is_not_equal(what: str, bound: float) -> None:
     assert all(f"clip at {bound}" in name for name in diagnosis.names)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("bound", [1, 3, 5])
 def test_sums_that_are_clipped_are_not_equal(bound: float) -> None:
     """Of more than 10 the tanh is 1 in float32."""
@@ -802,6 +806,7 @@ def test_other_references_are_refused(name: str) -> None:
     assert reference.training
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "options",
     [

@@ -196,6 +196,7 @@ def results(module: Any, configuration: Configuration, plants: Any, grad: bool) 
     return {name: value.detach() for name, value in seen.items()}
 
 
+@pytest.mark.no_cover
 @every_kind
 @FEWER
 @given(data=st.data())
@@ -269,6 +270,7 @@ def test_gradients_in_batches(
         assert not a.requires_grad
 
 
+@pytest.mark.no_cover
 @every_kind
 def test_jacobians_and_their_checks(kind: str) -> None:
     module = getattr(unrolled, kind)(2, 3, dtype=torch.float64, fast=True)
@@ -415,6 +417,7 @@ def test_a_trace_of_a_packed_call_is_refused(kind: str, quick: bool) -> None:
         trace(Packing(module, "packed"), (x, lengths))
 
 
+@pytest.mark.no_cover
 @every_kind
 @both
 @tracing

@@ -21,8 +21,9 @@ from unrolled._exported import exported_scan  # which imports that
 H_in, H_out, PROJ = 10, 20, 7
 EXAMPLE = (5, 3)  # L, N
 OTHERS = [(1, 3), (2, 1), (7, 4), (23, 2)]
-# What PyTorch says of its own parts.
 pytestmark = [
+    pytest.mark.no_cover,
+    # What PyTorch says of its own parts.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
@@ -141,7 +142,6 @@ def in_onnx_runtime(graph: torch.export.ExportedProgram) -> Callable[..., list[T
     return run
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", CASES)
 def test_a_graph_runs_at_every_length(name: str) -> None:
     """The deep ones also in ONNX Runtime; without gradients, which take three times as long."""
@@ -222,7 +222,6 @@ def test_a_cell_runs_with_every_batch(kind: str) -> None:
         assert far(tensors(graph(x)), tensors(cell(x))) <= 1e-6
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("returned", ["state", "input", "one tensor twice"])
 def test_a_step_may_return_what_it_was_given(returned: str) -> None:
     """PyTorch refuses a scan whose results share memory with each other or with what came in."""

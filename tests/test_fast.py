@@ -179,6 +179,7 @@ def test_modules_have_the_values_of_torch_in_cases_that_matter(
     assert list(fast_module_differences(unrolled, configuration)) == []
 
 
+@pytest.mark.no_cover
 @every_module
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_as_many_numbers_as_usual(name: str, dtype: torch.dtype) -> None:
@@ -201,6 +202,7 @@ def test_as_many_numbers_as_usual(name: str, dtype: torch.dtype) -> None:
         assert wrong == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("library")
 @every_module
 @pytest.mark.parametrize("layout", ["batched", "unbatched", "packed unsorted"])
@@ -332,6 +334,7 @@ def test_first_and_second_derivatives_against_differences(
         assert torch.autograd.gradgradcheck(call, leaves, fast_mode=True)
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("library")
 @every_module
 @pytest.mark.parametrize("result", [0, 1])
@@ -532,6 +535,7 @@ def test_checkpointing_and_saving_elsewhere(kind: str) -> None:
 # Where the plain loop runs
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("library")
 @every_module
 @pytest.mark.parametrize("num_layers", [1, 2])
@@ -562,6 +566,7 @@ def test_vmap_grad_and_jacrev(name: str, num_layers: int) -> None:
 
 
 # torch scripts its own decompositions of operators, and warns of it.
+@pytest.mark.no_cover
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 @pytest.mark.usefixtures("library")
 @every_module
@@ -605,6 +610,7 @@ def test_compiles_to_one_graph(kind: str) -> None:
         close(a, b)
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("library")
 @every_module
 @pytest.mark.parametrize("num_layers", [1, 2])
@@ -639,6 +645,7 @@ def test_autocast(kind: str) -> None:
         assert ours.dtype == plain.dtype
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.complex128])
 @pytest.mark.parametrize("num_layers", [1, 2])
@@ -710,6 +717,7 @@ def test_tensors_without_numbers(kind: str) -> None:
         assert (output.device.type, output.shape) == ("meta", (L, N, H_out))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("shape", [(1, 1), (L, 0), (1, 3), (1, 0)])
 @pytest.mark.parametrize("num_layers", [1, 2])
 @every_kind

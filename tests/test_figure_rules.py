@@ -40,6 +40,7 @@ def test_no_figure_hides_another_of_its_name() -> None:
     assert len(FIGURES) == sum(map(len, parts))
 
 
+@pytest.mark.no_cover
 def test_a_figure_is_valid_xml_and_says_what_it_shows(drawings: list[Figure]) -> None:
     for figure in drawings:
         for standalone in (False, True):
@@ -56,6 +57,7 @@ def test_a_figure_is_valid_xml_and_says_what_it_shows(drawings: list[Figure]) ->
         assert "\n\n" not in page  # a blank line ends raw HTML in Markdown
 
 
+@pytest.mark.no_cover
 def test_every_id_is_unique_and_every_reference_has_its_target(drawings: list[Figure]) -> None:
     for figure in drawings:
         markup = figure.svg()
@@ -64,6 +66,7 @@ def test_every_id_is_unique_and_every_reference_has_its_target(drawings: list[Fi
         assert set(re.findall(r'(?:href="|url\()#([^")]+)', markup)) <= set(ids)
 
 
+@pytest.mark.no_cover
 def test_colours_are_those_of_the_palette(drawings: list[Figure]) -> None:
     for figure in drawings:
         markup = figure.svg()
@@ -78,6 +81,7 @@ def test_colours_are_those_of_the_palette(drawings: list[Figure]) -> None:
                 assert node.attrib.get(name, "none") in {"none", "currentColor"}
 
 
+@pytest.mark.no_cover
 def test_nothing_moves_runs_or_loads(drawings: list[Figure]) -> None:
     for figure in drawings:
         tags = {node.tag for node in tree(figure).iter()}
@@ -85,6 +89,7 @@ def test_nothing_moves_runs_or_loads(drawings: list[Figure]) -> None:
         assert "http" not in figure.svg()
 
 
+@pytest.mark.no_cover
 def test_text_is_large_enough_on_a_phone(drawings: list[Figure]) -> None:
     for figure in drawings:
         sizes = [
@@ -94,6 +99,7 @@ def test_text_is_large_enough_on_a_phone(drawings: list[Figure]) -> None:
         assert min(sizes) >= 11.4
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", INSIDE)
 def test_everything_lies_inside(name: str) -> None:
     for figure in layouts(INSIDE[name]):
@@ -108,6 +114,7 @@ def test_everything_lies_inside(name: str) -> None:
                 assert 10 <= float(node.attrib["y"]) <= figure.height - 2
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", module.FIGURES)
 def test_no_wire_and_no_edge_crosses_a_text(name: str) -> None:
     for figure in layouts(module.FIGURES[name]):

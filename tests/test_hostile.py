@@ -14,6 +14,7 @@ import unrolled
 from unrolled import Order
 from unrolled.layers import weights_of
 
+pytestmark = pytest.mark.no_cover
 N, L, H_in, H_out = 3, 5, 10, 20
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import unrolled
 
+pytestmark = pytest.mark.no_cover
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(unrolled.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

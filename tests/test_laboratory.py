@@ -35,6 +35,7 @@ from unrolled._scan import Order, each
 from unrolled.arrays import linear
 from unrolled.layers import STEPS, run_network, weights_of
 
+pytestmark = pytest.mark.no_cover
 FLOORS = [
     "shapes",
     "construct",

@@ -302,6 +302,7 @@ def test_writing_gives_each_character_when_it_is_drawn() -> None:
     assert "".join(write(model, vocabulary, 3, prompt="cc")) == "cda"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("temperature", "power"), [(1.0, 1.0), (0.5, 2.0), (2.0, 0.5)])
 def test_temperature_is_a_power_of_the_probabilities(temperature: float, power: float) -> None:
     p = np.array([0.6, 0.3, 0.1])
@@ -349,6 +350,7 @@ def test_correlations_are_pearsons() -> None:
 # -- Training -------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 def test_training_is_truncated_backpropagation_with_a_carried_state(double: None) -> None:
     settings = Settings(**{**vars(SETTINGS), "dropout": 0.0})
     run = Training(TEXT, settings)
@@ -386,6 +388,7 @@ def test_training_is_truncated_backpropagation_with_a_carried_state(double: None
         torch.testing.assert_close(ours, other, rtol=0, atol=1e-9)
 
 
+@pytest.mark.no_cover
 def test_two_runs_are_the_same_to_the_bit_whatever_else_draws() -> None:
     before = torch.get_rng_state()
     one = trained()
@@ -401,6 +404,7 @@ def test_two_runs_are_the_same_to_the_bit_whatever_else_draws() -> None:
     assert not same(one.model.state_dict(), other.model.state_dict())
 
 
+@pytest.mark.no_cover
 def test_training_learns() -> None:
     run = Training(TEXT, Settings(hidden_size=24, N=5, L=20, steps=150, learning_rate=0.02))
     begin, uniform = run.validate(), math.log2(len(run.vocabulary))
@@ -606,6 +610,7 @@ for argument in sys.argv[1].split(","):
 """
 
 
+@pytest.mark.no_cover
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork are of Unix")
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -634,6 +639,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(
     assert same(state(Training.resume(path, TEXT)), state(trained()))
 
 
+@pytest.mark.no_cover
 def test_a_process_that_is_killed_from_outside_goes_on_to_the_same_bits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -669,6 +675,7 @@ def test_a_process_that_is_killed_from_outside_goes_on_to_the_same_bits(
 # -- The command line -----------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 def test_the_command_trains_goes_on_and_writes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -753,6 +760,7 @@ def test_the_command_says_what_is_wrong(
     assert not (tmp_path / "new.ckpt").exists()
 
 
+@pytest.mark.no_cover
 def test_an_interruption_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

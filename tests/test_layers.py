@@ -85,6 +85,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]  # fmt: skip # a table
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("kind", "keywords"), CASES)
 def test_network_on_tensors_and_arrays(kind: str, keywords: dict[str, Any]) -> None:
     module, x, states = network(kind, **keywords)

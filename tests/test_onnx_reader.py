@@ -111,6 +111,7 @@ def refusal(data: bytes, folder: Path | None = None) -> str:
     return said
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_a_stack_is_accepted_and_equal(chunk: int) -> None:
     for i in range(chunk, STACKS, CHUNKS):
@@ -122,6 +123,7 @@ def test_a_stack_is_accepted_and_equal(chunk: int) -> None:
         assert difference(drawn, module) < TOLERANCE, (SEED, i, drawn.said)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", EDITS)
 def test_what_is_no_stack_is_refused_for_that_reason(name: str) -> None:
     for i in range(EACH):
@@ -245,6 +247,7 @@ class Exported(nn.Module):
         return self.behind(output), last
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("states", [False, True])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("batch_first", [False, True])
@@ -591,6 +594,7 @@ def test_a_function_stands_for_what_is_in_it() -> None:
     assert refused(drawn) == "the model should have at most 100,000 operators"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("operator", ["Expand", "Tile", "ConstantOfShape", "Concat", "Mul"])
 def test_sizes_that_nobody_has(operator: str) -> None:
     drawn = simple()

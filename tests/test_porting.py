@@ -241,6 +241,7 @@ def test_tables_by_hand(made_anew: Any, layout: str, kind: str) -> None:
         assert all(np.array_equal(again[name], arrays[name]) for name in arrays)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("layout", "kind"), ALL)
 @pytest.mark.parametrize(("num_layers", "bidirectional"), [(1, False), (3, False), (2, True)])
 @pytest.mark.parametrize("bias", [True, False])

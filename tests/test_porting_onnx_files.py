@@ -1095,6 +1095,7 @@ ROWS: dict[str, tuple[Rows, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ["GRU", "LSTM"])
 @pytest.mark.parametrize("name", ROWS)
 def test_the_rows_of_a_start_are_followed(name: str, kind: str) -> None:

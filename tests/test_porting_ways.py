@@ -101,6 +101,7 @@ def test_suffixes(suffix: str, capsys: Capture) -> None:
     same("c.pt", state_of(gru))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
 @pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod.", "module._orig_mod."])
 @pytest.mark.parametrize("name", ["", "encoder.rnn."])
@@ -709,6 +710,7 @@ CLASSES = {"RNN": "SimpleRNN", "GRU": "GRU", "LSTM": "LSTM"}
 CELLS = {"RNN": "simple_rnn_cell", "GRU": "gru_cell", "LSTM": "lstm_cell"}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("D", [1, 2])
 @pytest.mark.parametrize("bias", [True, False])

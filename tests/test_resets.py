@@ -57,6 +57,7 @@ def cut(draw: st.DrawFn) -> tuple[Configuration, Tensor, dict[str, Any]]:
     return configuration, flags(), counting
 
 
+@pytest.mark.no_cover
 @FEWER
 @given(cut())
 def test_resets_are_sequences_cut_by_hand(

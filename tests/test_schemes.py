@@ -165,6 +165,7 @@ def test_chrono_spreads_the_memories(make: Callable[[], nn.Module]) -> None:
     assert len(set(every.tolist())) == len(every)
 
 
+@pytest.mark.no_cover
 def test_chrono_is_uniform_in_time() -> None:
     gru = schemes.chrono_(nn.GRU(1, 10_000), longest=11)
     u = gru.get_parameter("bias_ih_l0").detach().chunk(3)[1].exp()

@@ -182,6 +182,7 @@ def numbers(values: list[Any]) -> list[Any]:
     return [value.detach().numpy() for value in values]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("layout", ["batched", "mask", "lengths", "packed"])
 @pytest.mark.parametrize("name", CUSTOM)

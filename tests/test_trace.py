@@ -34,6 +34,7 @@ def test_every_value_is_what_its_expression_says() -> None:
     assert list(trace_differences(unrolled)) == []
 
 
+@pytest.mark.no_cover
 @FEWER
 @given(configurations())
 def test_every_value_is_what_its_expression_says_everywhere(configuration: Configuration) -> None:
@@ -334,6 +335,7 @@ def test_table_of_one_time_step_skips_nothing() -> None:
     assert "more)" not in str(unrolled.trace(rnn, x[:1]))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("configuration", TRACED, ids=lambda c: c.layout)
 def test_json_holds_the_records(configuration: Configuration) -> None:
     leaves, states = configuration.leaves()
@@ -375,6 +377,7 @@ def test_what_is_no_rnn(module: Any) -> None:
         unrolled.trace(module, torch.zeros(L, N, H_in))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("kind", "case"),
     [

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_sequence
 import unrolled
 from tests.comparisons import KINDS, Configuration, compare, onednn, run, tensors
 
+pytestmark = pytest.mark.no_cover
 N, L, H_in, H_out = 3, 5, 10, 20
 MASK = torch.arange(L)[:, None] < torch.tensor([2, 5, 3])
 
@@ -34,7 +35,6 @@ def close(a: Tensor, b: Tensor) -> None:
     torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
-@pytest.mark.no_cover
 @every_module
 @pytest.mark.parametrize("masked", [False, True])
 def test_first_and_second_derivatives_against_differences(name: str, masked: bool) -> None:
@@ -161,7 +161,6 @@ def test_jacobian_is_lower_triangular_in_time(kind: str) -> None:
     assert (size.triu(1) == 0).all()
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("name", "layout"), [*((name, "batched") for name in MODULES), ("LSTM", "unbatched")]
 )
@@ -185,7 +184,6 @@ def test_compiles_to_one_graph(name: str, layout: str) -> None:
         assert compare(seen, run(configuration.theirs(), configuration)) == []
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("name", "given"),
     [
@@ -243,7 +241,6 @@ def test_torch_is_not_compiled_to_one_graph() -> None:
         compiled(torch.zeros(L, N, H_in))
 
 
-@pytest.mark.no_cover
 @pytest.mark.filterwarnings("ignore")  # what PyTorch says of its own parts while it exports
 def test_export() -> None:
     configuration = Configuration(kind="LSTM", num_layers=2, proj_size=7)

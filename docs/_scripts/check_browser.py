@@ -54,7 +54,7 @@ CHROMIUM_ARGUMENTS = [
 PAGES_AT_ONCE = 3
 # True once a page of the laboratory says what it shows.
 READY = "document.querySelector('.bd-article [role=status]')?.innerText"
-PATIENCE = 120_000  # milliseconds: nothing is measured, and the machine may be busy
+PATIENCE = 60_000  # milliseconds: nothing is measured, and the machine may be busy
 SCREENS: dict[str, ViewportSize] = {
     "wide": {"width": 1280, "height": 900},
     "phone": {"width": 390, "height": 844},
@@ -424,41 +424,53 @@ class Window:
             self.page = None
 
 
-async def check_page(window: Window, path: str, screenshots: Path | None) -> dict[str, list[str]]:
-    """Look at one page on both screens and in both themes; return what is wrong, by mode."""
+async def check_page(
+    window: Window, path: str, screenshots: Path | None, again: bool = True
+) -> dict[str, list[str]]:
+    """Look at one page on both screens and in both themes; return what is wrong, by mode.
+
+    Chromium may lose a window on a busy machine: it draws it no more, or does not tell it that the
+    system has become light. A page that could not be looked at for such a reason is looked at from
+    its beginning in a new window, once.
+    """
     findings: dict[str, list[str]] = {"-".join(mode): [] for mode in MODES}
     found = window.found
     found.clear()
     now = "wide-light"
     try:
-        page = await window.opened()
-        await page.goto(window.base + path)
-        has_opening = path.startswith(OPEN)
-        if has_opening:
-            found += await page.evaluate(FIRST_SCREEN, now)
-        await page.evaluate(UNFOLD)
-        findings[now] += found
-        found.clear()
-        kinds = await kinds_of(page, THEMES, plain=not screenshots)
-        for screen, theme in MODES:
-            now = f"{screen}-{theme}"
-            if page.viewport_size != SCREENS[screen]:
-                await page.set_viewport_size(SCREENS[screen])
-                await page.evaluate(PAINTED)
-            await set_theme(page, theme)
-            if has_opening and now == "phone-light":
+        async with asyncio.timeout(PATIENCE / 1000):
+            page = await window.opened()
+            await page.goto(window.base + path)
+            has_opening = path.startswith(OPEN)
+            if has_opening:
                 found += await page.evaluate(FIRST_SCREEN, now)
-            found += await page.evaluate(INSPECT)
-            found += await objections(page, theme, kinds[theme] if screen == "wide" else None)
-            if screenshots:
-                file = screenshots / now / f"{path.removesuffix('.html')}.jpg"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                await page.screenshot(path=file, full_page=True, type="jpeg", quality=80)
+            await page.evaluate(UNFOLD)
             findings[now] += found
             found.clear()
-    except Error as error:
-        findings[now] += [*found, f"the page could not be looked at: {error}"]
+            kinds = await kinds_of(page, THEMES, plain=not screenshots)
+            for screen, theme in MODES:
+                now = f"{screen}-{theme}"
+                if page.viewport_size != SCREENS[screen]:
+                    await page.set_viewport_size(SCREENS[screen])
+                    await page.evaluate(PAINTED)
+                await set_theme(page, theme)
+                if has_opening and now == "phone-light":
+                    found += await page.evaluate(FIRST_SCREEN, now)
+                found += await page.evaluate(INSPECT)
+                found += await objections(page, theme, kinds[theme] if screen == "wide" else None)
+                if screenshots:
+                    file = screenshots / now / f"{path.removesuffix('.html')}.jpg"
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    await page.screenshot(path=file, full_page=True, type="jpeg", quality=80)
+                findings[now] += found
+                found.clear()
+    except (Error, TimeoutError) as error:
+        lost = f"the page could not be looked at: {error or 'it took too long'}"
         await window.close()
+        if again:
+            print(f"{now:11}  AGAIN   {path}: {lost}")
+            return await check_page(window, path, screenshots, again=False)
+        findings[now] += [*found, lost]
     for mode, texts in findings.items():
         print(f"{mode:11}  {'ok    ' if not texts else 'NOT OK'}  {path}")
     return findings
