@@ -465,7 +465,7 @@ async def check_page(
                 findings[now] += found
                 found.clear()
     except (Error, TimeoutError) as error:
-        lost = f"the page could not be looked at: {error or 'it took too long'}"
+        lost = f"the page could not be looked at: {str(error) or 'it took too long'}"
         await window.close()
         if again:
             print(f"{now:11}  AGAIN   {path}: {lost}")
