@@ -321,7 +321,7 @@ def rebuilt(session: nox.Session) -> None:
 @nox.session(default=False)
 def audit(session: nox.Session) -> None:
     """Hold licences of what is installed to a list, and ask for known vulnerabilities."""
-    install(session, "lint", "test", "docs", "browser", "audit")
+    install(session, "lint", "test", "docs", "browser", "mutation", "audit")
     session.run("python", "docs/_scripts/check_licences.py", *session.posargs)
     listed = ("--requirement", "constraints.txt", "--no-deps", "--disable-pip")
     session.run("pip-audit", "--progress-spinner=off", *listed)
